@@ -8,7 +8,7 @@ not known of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.lib.requests import CLEANUP_STAT_OK, CleanupMessage
