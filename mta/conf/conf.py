@@ -1,0 +1,373 @@
+"""The configuration as one process sees it.
+
+Three things are kept apart: the text of ``main.cf`` (:mod:`mta.conf.files`), the names and raw
+values in it, and this view: raw values with the ``-o`` of the process's ``master.cf`` entry, its
+program's defaults, and the facts of its host.
+
+    conf = Conf(main, program="smtpd", host=host, overrides={"smtpd_timeout": "10"})
+    conf.smtpd_timeout        # 10
+
+Every parameter is an attribute, evaluated when it is first read.  A bad value raises
+:class:`~mta.conf.errors.ConfError` then; :meth:`Conf.check_set` reads all that the program loads
+when it starts, so that a bad value kills it there, as in Postfix.
+
+``$name`` is what the process knows by that name when it evaluates the text: what is set in
+``main.cf`` or with ``-o``, and the defaults that the program has loaded before
+(:mod:`mta.conf.loads`).  Anything else is empty.  A parameter that the program does not load at
+all can be read too; then all names are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+from mta.conf import interfaces, startup
+from mta.conf.errors import ConfError, ConfPanic
+from mta.conf.files import MainCf
+from mta.conf.host import Host
+from mta.conf.kinds import (
+    Parameter,
+    Time,
+    check_number,
+    check_time,
+    convert_bool,
+    convert_int,
+    convert_time,
+)
+from mta.conf.loads import LOADS
+from mta.conf.params import Parameters
+from mta.system import Interface
+from mta.util.mac_expand import MacError, compile_macro
+
+#: Parameters by their names.
+PARAMETERS: dict[str, Parameter[object]] = {
+    parameter.name: parameter
+    for parameter in vars(Parameters).values()
+    if isinstance(parameter, Parameter)
+}
+
+#: After all that the program loads.
+_LATEST = 1 << 30
+
+#: When all parameters are known, also those that the program does not load.
+_EVERYTHING = _LATEST + 1
+
+
+def _positions(program: str) -> dict[str, int]:
+    """When a program loads each of its parameters; of an unknown program nothing is known."""
+    if program not in LOADS:
+        return {}
+    names = LOADS["common"] + LOADS[program]
+    return {name: index for index, name in reversed(list(enumerate(names)))}
+
+
+_POSITIONS: dict[str, dict[str, int]] = {}
+
+
+class Conf(Parameters):
+    """The view of one process.
+
+    ``main`` is what ``main.cf`` says (parsed, or a mapping of names to raw texts), ``program`` the
+    name of the executable (``smtpd``; ``lmtp`` is the SMTP client that speaks LMTP), ``overrides``
+    the ``-o`` of ``master.cf``.  With ``lmtp`` an attribute ``smtp_something`` is the parameter
+    ``lmtp_something`` where both name one variable of the client.  ``warn`` is called with the text
+    of each warning; without it they are collected in ``warnings``.
+    """
+
+    def __init__(
+        self,
+        main: MainCf | Mapping[str, str],
+        *,
+        program: str = "",
+        host: Host | None = None,
+        overrides: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        lmtp: bool | None = None,
+        config_directory: str = "/etc/postfix",
+        process_id: int = 1,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.main = main if isinstance(main, MainCf) else MainCf.of(main)
+        self.program = program
+        self.host = host if host is not None else Host("localhost.localdomain")
+        self.lmtp = program == "lmtp" if lmtp is None else lmtp
+        if self.lmtp:
+            self.program = "lmtp"
+        self.warnings: list[str] = []
+        self.warn = warn if warn is not None else self.warnings.append
+        #: What is set: by ``main.cf``, ``-o``, or the process itself; raw.
+        self.settings: dict[str, str] = {
+            "process_name": program,
+            "config_directory": config_directory,
+            **self.main.values,
+            **dict(overrides),
+        }
+        self._process_id = process_id
+        self._stored: dict[str, str] = {}
+        positions = _POSITIONS.get(self.program)
+        if positions is None:
+            positions = _POSITIONS[self.program] = _positions(self.program)
+        self._positions = positions
+        self._latest = _LATEST if positions else _EVERYTHING
+        self._aliases = LMTP_NAMES if self.lmtp else _NO_ALIASES
+
+    # What is set, raw.
+
+    def is_set(self, name: str) -> bool:
+        """Whether a parameter is set in ``main.cf`` or with ``-o``."""
+        return name in self.settings
+
+    def update(self, name: str, value: str) -> None:
+        """Sets a raw value, as a process does to itself (``mail_conf_update``)."""
+        self.settings[name] = value
+        self._stored.clear()
+        for attribute in [a for a in self.__dict__ if a in _ATTRIBUTES]:
+            del self.__dict__[attribute]
+
+    def raw(self, name: str) -> str:
+        """A parameter's text, not expanded: what is set, or else the default; empty if unknown."""
+        return self.lookup(name) or ""
+
+    def lookup(self, name: str) -> str | None:
+        """What the running process knows by a name, not expanded (``mail_conf_lookup``)."""
+        return self._lookup(name, self._latest)
+
+    # Expanded.
+
+    def get(self, name: str, default: str = "") -> str:
+        """A parameter's text, expanded; the default (expanded too) where there is none.
+
+        For names that are not built in (user-defined parameters, restriction classes).
+        """
+        value = self.lookup(name)
+        return self.expand(value if value is not None else default)
+
+    def lookup_eval(self, name: str) -> str | None:
+        """As :meth:`get`; None where the process knows no such name (``mail_conf_lookup_eval``)."""
+        value = self.lookup(name)
+        return None if value is None else self.expand(value)
+
+    def expand(self, text: str) -> str:
+        """A text with all ``$name`` expanded, recursively (``mail_conf_eval``)."""
+        if "$" not in text:
+            return text
+        return self._expand(text, self._latest)
+
+    def expand_once(self, text: str) -> str:
+        """A text with ``$name`` replaced by raw values (``mail_conf_eval_once``)."""
+        return self._expand(text, self._latest, recursive=False)
+
+    # Parameters with names made at run time.
+
+    def service_int(
+        self, service: str, suffix: str, default: int, min: int = 0, max: int = 0
+    ) -> int:
+        """The number ``<service><suffix>``, or the default (``get_mail_conf_int2``)."""
+        name = service + suffix
+        text = self.lookup_eval(name)
+        number = default if text is None else convert_int(name, text)
+        return check_number(name, number, min, max)
+
+    def service_time(
+        self, service: str, suffix: str, default: int, unit: str = "s", min: int = 0, max: int = 0
+    ) -> int:
+        """The time ``<service><suffix>``, or the default, in seconds (``get_mail_conf_time2``)."""
+        name = service + suffix
+        text = self.lookup_eval(name)
+        seconds = default if text is None else convert_time(name, text, unit)
+        return check_time(name, seconds, min, max)
+
+    def service_str(
+        self, service: str, suffix: str, default: str, min: int = 0, max: int = 0
+    ) -> str:
+        """The text ``<service><suffix>``, or the default, expanded (``get_mail_conf_str2``)."""
+        name = service + suffix
+        text = self.get(name, default)
+        size = len(text.encode("utf-8", "surrogateescape"))
+        if min and size < min:
+            raise ConfError(f"bad string length {size} < {min}: {name} = {text}")
+        if max and size > max:
+            raise ConfError(f"bad string length {size} > {max}: {name} = {text}")
+        return text
+
+    def service_bool(self, service: str, suffix: str, default: bool) -> bool:
+        """The switch ``<service><suffix>``, or the default (``get_mail_conf_bool``)."""
+        name = service + suffix
+        text = self.lookup_eval(name)
+        return default if text is None else convert_bool(name, text)
+
+    # Start of a process.
+
+    def check_set(self, program: str | None = None) -> None:
+        """Reads what the program loads when it starts.
+
+        Logs warnings through ``warn`` and raises ConfError with the first thing that is wrong, in
+        Postfix's order.  With the name of another table of LOADS (``tls``): reads only that.
+        """
+        if program is None or program == self.program:
+            startup.check(self)
+        else:
+            self.load(LOADS[program])
+
+    def load(self, names: Iterable[str]) -> None:
+        """Reads parameters, in order, unless nothing can be wrong with them."""
+        settings = self.settings
+        for name in names:
+            parameter = PARAMETERS[name]
+            if name in settings or not parameter.fixed:
+                self.evaluate(parameter, own=True)
+
+    # Addresses.
+
+    @cached_property
+    def protocols(self) -> tuple[int, ...]:
+        """The IP versions in use: of 4 and 6, in this order (``inet_protocols``)."""
+        return interfaces.protocols(self)
+
+    @cached_property
+    def own_interfaces(self) -> tuple[Interface, ...]:
+        """Where mail is received: ``inet_interfaces`` as addresses with their prefix lengths."""
+        return interfaces.own_interfaces(self)
+
+    @cached_property
+    def own_addresses(self) -> tuple[str, ...]:
+        """Where mail is received: the addresses of ``inet_interfaces``."""
+        return tuple(interface.address for interface in self.own_interfaces)
+
+    @cached_property
+    def proxy_addresses(self) -> tuple[str, ...]:
+        """The addresses of ``proxy_interfaces``."""
+        return interfaces.proxy_addresses(self)
+
+    def addresses_of(self, name: str) -> list[str]:
+        """The addresses of a host by the hosts file, or of a numeric address, in use here."""
+        return interfaces.addresses_of(self, name)
+
+    # Compatibility levels.
+
+    @property
+    def compat_level(self) -> int:
+        """``compatibility_level`` as a number."""
+        return self.compatibility_level
+
+    def _legacy(self, level: int, *names: str) -> bool:
+        return self.compat_level < level and not any(name in self.settings for name in names)
+
+    @property
+    def warn_compat_break_relay_domains(self) -> bool:
+        """Whether to log where ``relay_domains`` is in use with its old default."""
+        return self._legacy(2, "relay_domains")
+
+    @property
+    def warn_compat_break_flush_domains(self) -> bool:
+        """Whether to log where ``fast_flush_domains`` is in use with its old default."""
+        return self._legacy(2, "relay_domains", "fast_flush_domains")
+
+    @property
+    def warn_compat_break_mynetworks_style(self) -> bool:
+        """Whether to log where ``mynetworks_style`` is in use with its old default."""
+        return self._legacy(2, "mynetworks", "mynetworks_style")
+
+    @property
+    def warn_compat_break_app_dot_mydomain(self) -> bool:
+        """Whether to log where ``append_dot_mydomain`` is in use with its old default."""
+        return self._legacy(1, "append_dot_mydomain")
+
+    @property
+    def warn_compat_break_smtputf8_enable(self) -> bool:
+        """Whether to log where ``smtputf8_enable`` is in use with its old default."""
+        return self._legacy(1, "smtputf8_enable")
+
+    @property
+    def warn_compat_break_chroot(self) -> bool:
+        """Whether to log where ``chroot`` of ``master.cf`` is in use with its old default."""
+        return self._legacy(1)
+
+    # Evaluation.
+
+    def evaluate(self, parameter: Parameter[object], own: bool = False) -> object:
+        """The value of a parameter (what its attribute gives).
+
+        ``own``: no alias is taken for it.
+        """
+        name = parameter.name
+        if not own and name in self._aliases:
+            other = self._aliases[name]
+            return getattr(self, other) if isinstance(other, str) else other[0]
+        text = self.settings.get(name)
+        if text is None and parameter.fixed:
+            return parameter.value
+        position = self._positions.get(name, _EVERYTHING)
+        default = parameter.default
+        if isinstance(parameter, Time):
+            default = self._expand(default, position)
+            startup.check_unit(name, default, parameter.default)
+        if text is None:
+            text = self._default(parameter)
+        if parameter.expands and "$" in text:
+            text = self._expand(text, position)
+        return parameter.convert(text, default)
+
+    def _default(self, parameter: Parameter[object]) -> str:
+        """What a process notes as the value of a parameter that is not set."""
+        if parameter.fixed:
+            return parameter.default
+        name = parameter.name
+        stored = self._stored.get(name)
+        if stored is None:
+            if parameter.function:
+                stored = startup.compute(self, parameter.function)
+            elif parameter.kind == "str":
+                stored = self._expand(parameter.default, self._positions.get(name, _EVERYTHING))
+            elif name == "process_id":
+                stored = str(self._process_id)
+            else:
+                stored = parameter.default
+            self._stored[name] = stored
+        return stored
+
+    def _lookup(self, name: str, position: int) -> str | None:
+        value = self.settings.get(name)
+        if value is not None:
+            return value
+        if self._positions.get(name, _LATEST) < position:
+            parameter = PARAMETERS.get(name)
+            if parameter is not None:
+                return self._default(parameter)
+        return None
+
+    def _expand(self, text: str, position: int, recursive: bool = True) -> str:
+        macro = compile_macro(text)
+        if macro.constant is not None:
+            return macro.constant
+        try:
+            return macro.expand(lambda name: self._lookup(name, position), recursive=recursive).text
+        except MacError as error:
+            for warning in error.warnings:
+                self.warn(warning)
+            raise ConfError("dictionary mail_dict: macro processing error") from None
+
+
+_ATTRIBUTES = {parameter.attribute for parameter in PARAMETERS.values()}
+
+_NO_ALIASES: dict[str, str | tuple[object]] = {}
+
+#: The variables of the SMTP client that LMTP parameters set: the name of the SMTP parameter, and
+#: the LMTP parameter, or the fixed value that it has there.
+LMTP_NAMES: dict[str, str | tuple[object]] = {
+    **{
+        "smtp_" + name[5:]: name
+        for name in LOADS["lmtp"]
+        if name[:5] == "lmtp_" and "smtp_" + name[5:] in LOADS["smtp"]
+    },
+    "smtp_helo_timeout": "lmtp_lhlo_timeout",
+    "smtp_helo_name": "lmtp_lhlo_name",
+    "smtp_discard_ehlo_keywords": "lmtp_discard_lhlo_keywords",
+    "smtp_discard_ehlo_keyword_address_maps": "lmtp_discard_lhlo_keyword_address_maps",
+    "smtp_fallback_relay": ("",),
+    "ignore_mx_lookup_error": (False,),
+    "smtp_always_send_ehlo": (False,),
+    "smtp_never_send_ehlo": (False,),
+}
+
+__all__ = ["LMTP_NAMES", "PARAMETERS", "Conf", "ConfError", "ConfPanic"]
