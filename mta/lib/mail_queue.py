@@ -4,7 +4,8 @@ A short queue id is the microseconds of the file's time in five hexadecimal digi
 number in hexadecimal.  A long one (enable_long_queue_ids) is seconds and microseconds in base 52 of
 an alphabet without vowels, ``z``, and the inode number in base 51, so that no ``z`` is in it.
 
-CONFIGURATION PARAMETERS: queue_directory, hash_queue_names, hash_queue_depth, enable_long_queue_ids.
+CONFIGURATION PARAMETERS: queue_directory, hash_queue_names, hash_queue_depth,
+enable_long_queue_ids.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def safe_ultostr(number: int, base: int, width: int = 0) -> str:
 
 
 def safe_strtoul(text: str, base: int) -> int | None:
-    """The number that such a text stands for; None where it has other characters, or is too large."""
+    """The number that such a text stands for; None for other characters or too large a number."""
     number = 0
     for char in text:
         value = _VALUES.get(char, base)

@@ -1,7 +1,7 @@
 """smtp_stream(3): lines over a stream, as SMTP servers and clients read and write them.
 
-Input: a line ends in LF; that and the CRs before it are removed.  A line that is longer than a limit
-is given in parts.  The end of the stream is an error, even between two lines.
+Input: a line ends in LF; that and the CRs before it are removed.  A line that is longer than a
+limit is given in parts.  The end of the stream is an error, even between two lines.
 
 Output is buffered here.  It leaves with :meth:`SmtpStream.flush`, or before the stream is read when
 no input is left in the buffer, so that replies to a group of commands travel together.  What fills

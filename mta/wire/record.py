@@ -62,8 +62,8 @@ REC_TYPE_EXT_RECIPIENT = "EDRO/Kon"
 #: Length of the data of a pointer record: a number, right-aligned.
 REC_TYPE_PTR_PAYL_SIZE = 15
 
-#: Hints of cleanup for the queue manager, the fourth number of the size record (qmgr_user.h): bit 0,
-#: recipients are mixed with other records; bits 1 to 4, the DSN_NOTIFY_* mask shifted by one.
+#: Hints of cleanup for the queue manager, the fourth number of the size record (qmgr_user.h): bit
+#: 0, recipients are mixed with other records; bits 1 to 4, the DSN_NOTIFY_* mask shifted by one.
 QMGR_READ_FLAG_NONE = 0
 QMGR_READ_FLAG_MIXED_RCPT_OTHER = 1 << 0
 QMGR_READ_FLAG_NOTIFY_SHIFT = 1
