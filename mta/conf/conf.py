@@ -24,7 +24,6 @@ from functools import cached_property
 
 from mta.conf import interfaces, startup
 from mta.conf.errors import ConfError, ConfPanic
-from mta.conf.files import MainCf
 from mta.conf.host import Host
 from mta.conf.kinds import (
     Parameter,
@@ -36,6 +35,7 @@ from mta.conf.kinds import (
     convert_time,
 )
 from mta.conf.loads import LOADS
+from mta.conf.main_cf import MainCf
 from mta.conf.params import Parameters
 from mta.system import Interface
 from mta.util.mac_expand import MacError, compile_macro
@@ -110,6 +110,26 @@ class Conf(Parameters):
         self._positions = positions
         self._latest = _LATEST if positions else _EVERYTHING
         self._aliases = LMTP_NAMES if self.lmtp else _NO_ALIASES
+
+    def for_process(
+        self,
+        program: str,
+        main: MainCf | Mapping[str, str] | None = None,
+        overrides: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        *,
+        process_id: int | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> Conf:
+        """The view of another process on the same host (by default with the same ``main.cf``)."""
+        return Conf(
+            self.main if main is None else main,
+            program=program,
+            host=self.host,
+            overrides=overrides,
+            config_directory=self.settings["config_directory"],
+            process_id=self._process_id if process_id is None else process_id,
+            warn=warn,
+        )
 
     # What is set, raw.
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from mta.conf.conf import Conf
 from mta.conf.errors import ConfError
-from mta.conf.files import MASTER_CF, LogicalLine, logical_lines
+from mta.conf.main_cf import LogicalLine, logical_lines
 from mta.util.host_port import host_port
 from mta.util.match_service import ServicePatterns
 from mta.util.scalars import BLANKS, extract_parens, split, split_name_value, split_quoted, strtol
+
+MASTER_CF = "/etc/postfix/master.cf"
 
 _OPTIONS_WITH_ARGUMENT = "ilmnost"
 _OPTIONS = "cdDSuvVz"

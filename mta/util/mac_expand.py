@@ -41,8 +41,8 @@ _BRACES = {"(": (")", re.compile(r"[()]")), "{": ("}", re.compile(r"[{}]"))}
 class MacError(Exception):
     """A text that cannot be expanded.
 
-    ``args`` are the text of the first warning, all the warnings that Postfix logs, and what had
-    been expanded so far.
+    ``args`` are the text of the first warning, all the warnings that Postfix logs, what had been
+    expanded so far, and whether that met an undefined name.
     """
 
     @property
@@ -160,7 +160,7 @@ class Macro:
         run.parse(self)
         text = "".join(run.out)
         if run.failed:
-            raise MacError(run.warnings[0], tuple(run.warnings), text)
+            raise MacError(run.warnings[0], tuple(run.warnings), text, run.undefined)
         return Expansion(text, run.undefined)
 
 

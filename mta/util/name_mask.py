@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from typing import Protocol
 
 from mta.util.scalars import COMMA_SPACE, split
 
@@ -100,3 +101,21 @@ def str_name_mask(
         if unknown is Unknown.RETURN and not numbers:
             return None
     return separator.join(names)
+
+
+class MaskLog(Protocol):
+    """Who takes warnings."""
+
+    def warning(self, text: str) -> object:
+        """Logs a warning."""
+
+
+def name_mask_or_none(log: MaskLog, context: str, table: NameTable, names: str) -> int | None:
+    """The bits of a list of names in any case; None, with a warning, where one is unknown."""
+    unknown: list[str] = []
+    mask = name_mask(
+        context, table, names, any_case=True, unknown=Unknown.RETURN, warn=unknown.append
+    )
+    for text in unknown:
+        log.warning(text)
+    return None if unknown else mask

@@ -167,6 +167,42 @@ def valid_hostport(text: str) -> Verdict:
     return GOOD
 
 
+def mailhost_addr(text: str) -> str | None:
+    """The bare address of an RFC 5321 address literal without its brackets.
+
+    IPv6 addresses must, IPv4 addresses must not have the prefix ``IPv6:``.  None where it is none
+    (``valid_mailhost_addr``).
+    """
+    return valid_mailhost_addr(text)[0]
+
+
+def valid_mailhost_addr(text: str) -> tuple[str | None, Verdict]:
+    """As :func:`mailhost_addr`, with the verdict and its reason."""
+    if text[:5].lower() == "ipv6:":
+        verdict = valid_ipv6_hostaddr(text[5:])
+        return (text[5:] if verdict else None), verdict
+    verdict = valid_ipv4_hostaddr(text)
+    return (text if verdict else None), verdict
+
+
+def valid_mailhost_literal(text: str) -> Verdict:
+    """Whether a text is an RFC 5321 address literal, ``[1.2.3.4]`` or ``[IPv6:::1]``."""
+    myname = "valid_mailhost_literal"
+    if text[:1] != "[":
+        return _bad(myname, "'[' expected at start", text)
+    inner, bracket, rest = text[1:].partition("]")
+    if not bracket:
+        return _bad(myname, "']' expected at end", text)
+    if rest:
+        return _bad(myname, "unexpected text after ']'", text)
+    if len(to_bytes(inner)) >= _HOSTADDR_SIZE:
+        return _bad(myname, "too much text", text)
+    return valid_mailhost_addr(inner)[1]
+
+
+#: The size of an address in text with its scope, in Postfix (MAI_HOSTADDR_STR; INET6_ADDRSTRLEN).
+_HOSTADDR_SIZE = 46
+
 # Short names.
 valid_ipv4 = valid_ipv4_hostaddr
 valid_ipv6 = valid_ipv6_hostaddr
