@@ -24,7 +24,7 @@ from mta.wire.header_opts import (
     header_table,
     header_token,
 )
-from mta.wire.text import to_bytes, to_text
+from mta.wire.text import c_string, to_bytes, to_text
 
 MIME_OPT_NONE = 0
 MIME_OPT_DOWNGRADE = 1 << 0  #: convert 8-bit content to quoted-printable
@@ -274,7 +274,7 @@ class MimeState:
                     return True
             self._finish_header(len(data), events)
         if is_text and (match := _HEADER.match(data)):
-            self._buffer = match[1] + _c_string(data[match.end() :])
+            self._buffer = match[1] + c_string(data[match.end() :])
             return True
         if self._converting:
             composite = self._type[0] == "multipart" or (
@@ -298,7 +298,7 @@ class MimeState:
 
     def _continue_header(self, data: bytes, glue: bytes, events: list[MimeEvent]) -> None:
         if len(self._buffer) < self._header_limit:
-            self._buffer += glue + _c_string(data)
+            self._buffer += glue + c_string(data)
         elif self._options & MIME_OPT_REPORT_TRUNC_HEADER:
             self._report(MIME_ERR_TRUNC_HEADER, self._buffer, events)
 
@@ -443,8 +443,3 @@ class MimeState:
 
 def _is_token(token: HeaderToken, text: str) -> bool:
     return token.type == HEADER_TOK_TOKEN and token.value.lower() == text
-
-
-def _c_string(data: bytes) -> bytes:
-    """What C sees of it: up to a NUL."""
-    return data.partition(b"\0")[0] if b"\0" in data else data
