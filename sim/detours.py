@@ -1,0 +1,185 @@
+"""What the faults on a connection make of the bytes that one end sends (see :mod:`sim.faults`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sim.clock import FOREVER, micros
+from sim.engine import Call, Engine
+from sim.faults import (
+    Delay,
+    FaultPlan,
+    HalfClose,
+    Merge,
+    NetworkFault,
+    Partition,
+    Reset,
+    Split,
+    Stall,
+)
+from sim.streams import Detour, SimStream
+
+
+class FaultyWay(Detour):
+    """The way from one end of a connection to the other, with faults on it.
+
+    Segments queue up here in order.  The one in front may be held by a stall or a partition; when
+    it is let through, it may be delayed, split, or merged with those behind it.
+    """
+
+    def __init__(self, stream: SimStream, plan: FaultPlan, faults: Sequence[NetworkFault]) -> None:
+        self.faults = list(faults)
+        self._stream = stream
+        self._plan = plan
+        self._engine: Engine = stream.link.engine
+        self._latency = stream.link.latency
+        #: What waits: its position, its data (None is the end), and when it left.
+        self._queue: deque[tuple[int, bytes | None, int]] = deque()
+        self._position = stream.sent  # of the next byte to be queued
+        self._last_arrival = 0
+        self._over = False  # nothing more gets through: reset, or closed half
+        self._struck: dict[NetworkFault, int] = {}  # faults that struck here, and when
+        self._wake_at = FOREVER
+
+    # -- what the end sends -------------------------------------------------------------------
+
+    def data(self, data: bytes) -> None:
+        """A segment leaves."""
+        for at in self._borders(len(data)):
+            self._queue.append((self._position, data[:at], self._engine.now))
+            self._position += at
+            data = data[at:]
+        self._queue.append((self._position, data, self._engine.now))
+        self._position += len(data)
+        self.go_on()
+
+    def end(self) -> None:
+        """The orderly end of the stream leaves."""
+        self._queue.append((self._position, None, self._engine.now))
+        self.go_on()
+
+    def _borders(self, size: int) -> list[int]:
+        """Where a segment must be cut, since a fault begins there; each counted from the last."""
+        begin = self._position
+        found = {
+            fault.after - begin
+            for fault in self.faults
+            if isinstance(fault, Reset | HalfClose | Stall) and begin < fault.after < begin + size
+        }
+        cuts = [0, *sorted(found)]
+        return [b - a for a, b in pairwise(cuts)]
+
+    # -- what gets through --------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Lets through what is not held."""
+        while self._queue:
+            position, data, left = self._queue[0]
+            if self._over:
+                self._queue.popleft()
+                self._lose(data)
+                continue
+            if self._cut_off(position, data):
+                continue
+            until = self._held_until(position, left)
+            if until > self._engine.now:
+                self._try_again_at(until)
+                return
+            self._queue.popleft()
+            if data is None:
+                self._stream.deliver_end(self._delay())
+            else:
+                self._let_through(self._merged(data))
+
+    def _lose(self, data: bytes | None) -> None:
+        if data:
+            self._stream.lost(len(data))
+
+    def _strike(self, fault: NetworkFault) -> bool:
+        """Whether a fault strikes: the first time on this connection it must be active."""
+        if fault in self._struck:
+            return True
+        if not fault.active(self._engine.now):
+            return False
+        self._struck[fault] = self._engine.now
+        self._plan.fire(fault, repr(self._stream))
+        return True
+
+    def _cut_off(self, position: int, data: bytes | None) -> bool:
+        for fault in self.faults:
+            if isinstance(fault, Reset | HalfClose) and position >= fault.after:
+                if self._strike(fault):
+                    self._over = True
+                    if isinstance(fault, Reset):
+                        self._stream.deliver_reset(self._delay())
+                        Call(self._engine, self._latency, self._stream.reset_from_afar)
+                    else:
+                        self._stream.deliver_end(self._delay())
+                    return True
+        return False
+
+    def _held_until(self, position: int, left: int) -> int:
+        now = self._engine.now
+        until = 0
+        for fault in self.faults:
+            if isinstance(fault, Partition):
+                if fault.active(now) or (fault in self._struck and now < fault.end):
+                    self._strike(fault)
+                    until = max(until, fault.end)
+            elif isinstance(fault, Stall) and position >= fault.after and now < fault.end:
+                if self._strike(fault):
+                    if fault.seconds is None:
+                        until = max(until, fault.end)
+                    else:
+                        until = max(until, self._struck[fault] + micros(fault.seconds))
+            elif isinstance(fault, Merge) and self._strike(fault):
+                until = max(until, left + micros(fault.seconds))
+        return until
+
+    def _try_again_at(self, until: int) -> None:
+        if until < self._wake_at:
+            self._wake_at = until
+            Call(self._engine, until - self._engine.now, self._wake_up)
+
+    def _wake_up(self, _: object) -> None:
+        self._wake_at = FOREVER
+        self.go_on()
+
+    def _merged(self, data: bytes) -> bytes:
+        """The data with what waits behind it, where segments are merged."""
+        if not any(isinstance(fault, Merge) and fault in self._struck for fault in self.faults):
+            return data
+        parts = [data]
+        while self._queue and self._queue[0][1] and not self._is_border(self._queue[0][0]):
+            parts.append(self._queue.popleft()[1] or b"")
+        return b"".join(parts)
+
+    def _is_border(self, position: int) -> bool:
+        return any(
+            isinstance(fault, Reset | HalfClose | Stall) and fault.after == position
+            for fault in self.faults
+        )
+
+    def _delay(self) -> int:
+        """How long what leaves now is on its way; it never overtakes what left before."""
+        now = self._engine.now
+        delay = self._latency
+        for fault in self.faults:
+            if isinstance(fault, Delay) and self._strike(fault):
+                delay += micros(fault.seconds)
+        arrival = self._last_arrival = max(self._last_arrival, now + delay)
+        return arrival - now
+
+    def _let_through(self, data: bytes) -> None:
+        delay = self._delay()
+        for fault in self.faults:
+            if isinstance(fault, Split) and len(data) > fault.size and self._strike(fault):
+                gap = micros(fault.gap)
+                for start in range(0, len(data), fault.size):
+                    self._stream.deliver(data[start : start + fault.size], delay)
+                    delay += gap
+                self._last_arrival = self._engine.now + delay - gap
+                return
+        self._stream.deliver(data, delay)

@@ -1,0 +1,98 @@
+"""The kernel of a machine: :class:`mta.system.System` over SimPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mta.system import DecisionSink, Dice, Inet, Timer, Wait
+from sim.accounts import AccountTable
+from sim.chance import Chance
+from sim.disk import Disk
+from sim.engine import Alarm, Engine, Pause, Signal, Task
+from sim.network import HostNetwork
+from sim.programs import ProgramTable
+from sim.trace import Trace
+
+
+class LogLine(NamedTuple):
+    """A line of the mail log; ``at`` in microseconds since the epoch."""
+
+    at: int
+    tag: str
+    pid: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.tag}[{self.pid}]: {self.text}"
+
+
+class Machine:
+    """A machine of the world; a :class:`mta.system.System`."""
+
+    decisions: DecisionSink | None
+
+    def __init__(
+        self,
+        engine: Engine,
+        trace: Trace,
+        chance: Chance,
+        network: HostNetwork,
+        files: Disk,
+        programs: ProgramTable,
+        *,
+        accounts: AccountTable,
+        nameservers: Sequence[Inet],
+        hostname: str,
+        timezone: int,
+    ) -> None:
+        self.name = network.name
+        self.network = network
+        self.files = files
+        self.programs = programs
+        self.accounts = accounts
+        self.nameservers = nameservers
+        self.hostname = hostname
+        self.timezone = timezone
+        self.decisions = None
+        self.log: list[LogLine] = []  #: the mail log
+        self.on_log: Callable[[LogLine], None] | None = None  #: who reads the log as it grows
+        self._engine = engine
+        self._trace = trace
+        self._chance = chance
+
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self._engine._now
+
+    def dice(self, name: str) -> Dice:
+        """The stream of chance of that name, which is this machine's own."""
+        return self._chance(f"{self.name}/{name}")
+
+    def sleep(self, seconds: float) -> Any:
+        """Leaf: waits.  After 0 seconds, all that is due at this moment has had its turn."""
+        return Pause(self._engine, round(seconds * 1_000_000))
+
+    def signal(self) -> Signal:
+        """A new one-shot event."""
+        return Signal(self._engine)
+
+    def spawn(self, task: Wait[Any], name: str) -> Task:
+        """Starts a foreground task at this moment, after what is running now."""
+        return self._engine.start(task, name)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Calls a plain function later.  It does not keep the world from being idle."""
+        return Alarm(self._engine, round(seconds * 1_000_000), action)
+
+    def syslog(self, tag: str, pid: int, text: str) -> None:
+        """One line of the mail log."""
+        now = self._engine._now
+        line = LogLine(now, tag, pid, text)
+        self.log.append(line)
+        self._trace.add(now, "log", self.name, tag, pid, text)
+        if self.on_log is not None:
+            self.on_log(line)
+
+    def __repr__(self) -> str:
+        return f"<machine {self.name}>"

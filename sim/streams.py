@@ -1,0 +1,444 @@
+"""Streams: the two ends of a connection, made by hand for speed.
+
+What is written leaves with ``flush`` as one segment that arrives whole after the latency of the
+link.  The rest is as with TCP on Linux, as far as a program can tell:
+
+* what the other side has not read yet, and what is on its way, is bounded by a window; ``flush``
+  waits when it is full;
+* data that arrives at a closed end makes a reset come back: the first ``flush`` after the other
+  side has closed succeeds, later ones raise Gone;
+* an end that is closed with unread data sends a reset in place of an orderly end;
+* data that came before a reset can still be read, an end that came before a reset stays an end;
+* on a UNIX-domain socket the sender knows at once that the other side has closed.
+
+A *passive* end belongs to a peer that only answers: while its task waits for input, the task does
+not keep the world from being idle, but a segment on its way to it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mta.system import Endpoint, Gone, TimedOut, Unix
+from sim.engine import DONE, Alarm, Call, Engine, Failed, Ready, Wake
+from sim.trace import Trace, digest
+
+#: How many bytes may be on their way and unread, in each direction.
+WINDOW = 256 * 1024
+
+RESET = "Connection reset by peer"
+BROKEN = "Broken pipe"
+CLOSED = "Bad file descriptor"
+
+_LIMITLESS = 1 << 62
+
+
+class Link:
+    """What both ends of a connection share."""
+
+    __slots__ = ("ends", "engine", "ident", "latency", "on_end", "open_ends", "trace")
+
+    def __init__(self, engine: Engine, trace: Trace, ident: int, latency: int) -> None:
+        self.engine = engine
+        self.trace = trace
+        self.ident = ident  #: the number of the connection in the trace
+        self.latency = latency  #: microseconds, one way
+        self.open_ends = 2
+        self.on_end: Callable[[Link], None] | None = None
+        self.ends: tuple[SimStream, ...] = ()
+
+
+class SimStream:
+    """One end of a connection; a :class:`mta.system.Stream`.
+
+    A timeout of 0 seconds stands for no limit.  Gone carries the errno's text.
+    """
+
+    __slots__ = (
+        "_alarm", "_closed", "_data", "_deadline", "_engine", "_eof", "_error", "_in_flight",
+        "_out", "_peer", "_pos", "_reader", "_trace", "_want", "_want_line", "_write_alarm",
+        "_write_timeout", "_writer", "detour", "link", "local", "passive", "remote", "sent", "side",
+    )  # fmt: skip
+
+    def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
+        self.local = local
+        self.remote = remote
+        self.side = side  #: 0: the end that connected, 1: the end that was connected to
+        self.passive = False
+        self.sent = 0  #: bytes sent so far
+        self.detour: Detour | None = None  #: where faults meddle with what this end sends
+        self.link = link
+        self._engine = link.engine
+        self._trace = link.trace
+        self._peer: SimStream = self
+        self._data = b""  # arrived, from _pos on not read yet
+        self._pos = 0
+        self._eof = False  # the other side has closed
+        self._error = ""  # the connection was reset; why
+        self._closed = False  # we have closed
+        self._out: list[bytes] = []
+        self._in_flight = 0
+        self._reader: Wake | None = None
+        self._want = 0
+        self._want_line = False
+        self._writer: Wake | None = None
+        self._alarm: Alarm | None = None
+        self._deadline = 0
+        self._write_alarm: Alarm | None = None
+        self._write_timeout = 0.0
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """How many bytes have arrived and are not read yet."""
+        return len(self._data) - self._pos
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the other side is known to have closed and nothing is left to read."""
+        return (self._eof or self._error != "") and self._pos == len(self._data)
+
+    def take_line(self, limit: int) -> bytes | None:
+        """What ``read_line`` would return at once, or None when it would wait or raise."""
+        data, pos = self._data, self._pos
+        end = data.find(b"\n", pos, pos + limit) + 1
+        if not end:
+            if len(data) - pos >= limit:
+                end = pos + limit
+            elif not self._eof and (not self._error or pos == len(data)):
+                return None
+            else:
+                end = len(data)
+        self._pos = end
+        if self._peer._writer is not None:
+            self._tell_of_room()
+        return data[pos:end]
+
+    def read_line(self, limit: int, timeout: float) -> Any:
+        """Leaf: bytes up to and including the next LF, or ``limit`` bytes where there is none
+        among them, or what was left before the end of the stream; ``b""`` at the end.
+        """
+        line = self.take_line(limit)
+        if line is not None:
+            return Ready(line)
+        return self._wait_to_read(limit, timeout, True)
+
+    def read(self, limit: int, timeout: float) -> Any:
+        """Leaf: 1 to ``limit`` bytes as they come; ``b""`` at the end."""
+        pos = self._pos
+        if pos < len(self._data) or self._eof:
+            return Ready(self._take(limit))
+        return self._wait_to_read(limit, timeout, False)
+
+    def _take(self, limit: int) -> bytes:
+        pos = self._pos
+        taken = self._data[pos : pos + limit]
+        self._pos = pos + len(taken)
+        if self._peer._writer is not None:
+            self._tell_of_room()
+        return taken
+
+    def _wait_to_read(self, limit: int, timeout: float, line: bool) -> Any:
+        if self._closed:
+            return Failed(Gone(CLOSED))
+        if self._error:
+            return Failed(Gone(self._error))
+        if self._reader is not None:
+            raise RuntimeError(f"two tasks read from {self!r}")
+        self._want = limit
+        self._want_line = line
+        self._reader = wake = Wake(self._engine)
+        self._arm(timeout)
+        if self.passive:
+            self._engine.busy -= 1
+        return wake
+
+    def _stop_reading(self) -> Wake:
+        """The reader, which from now on does not wait any more."""
+        wake, self._reader = self._reader, None
+        assert wake is not None
+        if self.passive:
+            self._engine.busy += 1
+        return wake
+
+    # -- deadlines: one alarm for a stream, armed again only when it rings -----------------------
+
+    def _arm(self, timeout: float) -> None:
+        engine = self._engine
+        if not timeout:
+            self._deadline = _LIMITLESS
+            return
+        deadline = self._deadline = engine._now + round(timeout * 1_000_000)
+        alarm = self._alarm
+        if alarm is not None:
+            if alarm.at <= deadline:
+                return
+            alarm.cancel()
+        self._alarm = Alarm(engine, deadline - engine._now, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._reader is None or self._deadline == _LIMITLESS:
+            return
+        engine = self._engine
+        if self._deadline > engine._now:
+            self._alarm = Alarm(engine, self._deadline - engine._now, self._ring)
+        else:
+            self._stop_reading().fire_error(TimedOut())
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Buffers bytes.  They leave with ``flush``.  Never fails."""
+        self._out.append(data)
+
+    def flush(self, timeout: float) -> Any:
+        """Leaf: sends what was written; the value is None."""
+        out = self._out
+        if self._error or self._closed:
+            out.clear()
+            return Failed(Gone(CLOSED if self._closed else BROKEN if self._eof else self._error))
+        if not out:
+            return DONE
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        peer = self._peer
+        if peer._closed and isinstance(self.remote, Unix):
+            self._error = BROKEN
+            return Failed(Gone(BROKEN))
+        room = WINDOW - self._in_flight - len(peer._data) + peer._pos
+        if room >= len(data):
+            self._send(data)
+            return DONE
+        return self._send_in_parts(data, room, timeout)
+
+    def _send_in_parts(self, data: bytes, room: int, timeout: float) -> Wake:
+        if self._writer is not None:
+            raise RuntimeError(f"two tasks write to {self!r}")
+        if room > 0:
+            self._send(data[:room])
+            data = data[room:]
+        self._out.append(data)
+        self._writer = wake = Wake(self._engine)
+        self._write_timeout = timeout
+        self._arm_writer()
+        return wake
+
+    def _arm_writer(self) -> None:
+        """The time limit of a writer counts from the last progress."""
+        if self._write_alarm is not None:
+            self._write_alarm.cancel()
+        if self._write_timeout:
+            self._write_alarm = self._engine.alarm(self._write_timeout, self._writer_expires)
+
+    def _writer_expires(self) -> None:
+        self._stop_writing().fire_error(TimedOut())
+
+    def _stop_writing(self) -> Wake:
+        """The writer, which from now on does not wait any more."""
+        wake, self._writer = self._writer, None
+        assert wake is not None
+        if self._write_alarm is not None:
+            self._write_alarm.cancel()
+            self._write_alarm = None
+        return wake
+
+    def _tell_of_room(self) -> None:
+        """We have read, and the other side waits for room: it will know after the latency."""
+        Call(self._engine, self.link.latency, self._peer._room_came)
+
+    def _room_came(self, _: object) -> None:
+        if self._writer is None or self._closed:
+            return
+        data = b"".join(self._out)
+        self._out.clear()
+        room = WINDOW - self._in_flight - self._peer.pending
+        if room > 0:
+            self._send(data[:room])
+            data = data[room:]
+            self._arm_writer()
+        if data:
+            self._out.append(data)
+        else:
+            self._stop_writing().fire(None)
+
+    def _send(self, data: bytes) -> None:
+        size = len(data)
+        self.sent += size
+        self._trace.add(self._engine._now, "send", self.link.ident, self.side, size, digest(data))
+        self._in_flight += size
+        if self.detour is not None:
+            self.detour.data(data)
+        else:
+            self.deliver(data, self.link.latency)
+
+    def deliver(self, data: bytes, delay: int) -> None:
+        """Lets a segment arrive at the other side after microseconds."""
+        peer = self._peer
+        if peer.passive:
+            self._engine.busy += 1
+        Call(self._engine, delay, peer._arrive, data)
+
+    def lost(self, size: int) -> None:
+        """A segment of ours will not arrive, and does not count as under way any more."""
+        self._in_flight -= size
+
+    # -- what arrives -------------------------------------------------------------------------
+
+    def _arrive(self, segment: Any) -> None:
+        data: bytes = segment._value
+        self._peer._in_flight -= len(data)
+        if self._closed:
+            self._answer_with_reset()
+        elif not self._error and not self._eof:
+            pos = self._pos
+            if pos == len(self._data):
+                self._data = data
+                self._pos = 0
+            else:
+                self._data = self._data[pos:] + data
+                self._pos = 0
+            if self._reader is not None:
+                self._serve_reader()
+        if self.passive:
+            self._engine.busy -= 1
+
+    def _serve_reader(self) -> None:
+        if self._want_line:
+            line = self.take_line(self._want)
+            if line is not None:
+                self._stop_reading().fire(line)
+        elif self._pos < len(self._data) or self._eof:
+            self._stop_reading().fire(self._take(self._want))
+
+    def _end_arrives(self, _: object) -> None:
+        if not self._eof and not self._error:
+            self._eof = True
+            if self._reader is not None:
+                self._serve_reader()
+        if self.passive:
+            self._engine.busy -= 1
+
+    def _reset_arrives(self, _: object) -> None:
+        self._fail(RESET)
+        if self.passive:
+            self._engine.busy -= 1
+
+    def reset_from_afar(self, _: object) -> None:
+        """Something between the ends has reset the connection: the callback of an event."""
+        self._fail(RESET)
+
+    def _fail(self, why: str) -> None:
+        """The connection broke: wakes who waits."""
+        if self._error or self._closed:
+            return
+        self._error = why
+        self._out.clear()
+        if self._reader is not None:
+            if self._pos < len(self._data):
+                self._stop_reading().fire(self._take(self._want))
+            else:
+                self._stop_reading().fire_error(Gone(why))
+        if self._writer is not None:
+            self._stop_writing().fire_error(Gone(BROKEN if self._eof else why))
+        self._let_go()
+
+    def _answer_with_reset(self) -> None:
+        if isinstance(self.remote, Unix):
+            return
+        self.deliver_reset(self.link.latency)
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Sends what was written and ends the connection in good order.  May be called twice."""
+        if self._closed:
+            return
+        if not self._error:
+            if self._out:
+                data = b"".join(self._out)
+                self._out.clear()
+                self._send(data)
+            self._trace.add(self._engine._now, "end", self.link.ident, self.side, "close")
+            if self._pos < len(self._data):
+                self.deliver_reset(self.link.latency)
+            elif self.detour is not None:
+                self.detour.end()
+            else:
+                self.deliver_end(self.link.latency)
+        self._close_down()
+
+    def abort(self) -> None:
+        """Ends the connection with a reset."""
+        if self._closed:
+            return
+        if not self._error:
+            self._trace.add(self._engine._now, "end", self.link.ident, self.side, "reset")
+            self.deliver_reset(self.link.latency)
+        self._close_down()
+
+    def _close_down(self) -> None:
+        self._closed = True
+        self._out.clear()
+        if self._reader is not None:
+            self._stop_reading().fail_soon(Gone(CLOSED))
+        if self._writer is not None:
+            self._stop_writing().fail_soon(Gone(CLOSED))
+        if not self._error:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The end is over, by a close or a reset: its alarm has nothing to guard any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        link = self.link
+        link.open_ends -= 1
+        if not link.open_ends and link.on_end is not None:
+            link.on_end(link)
+
+    def deliver_end(self, delay: int) -> None:
+        """Lets an orderly end arrive at the other side after microseconds."""
+        peer = self._peer
+        if peer.passive:
+            self._engine.busy += 1
+        Call(self._engine, delay, peer._end_arrives)
+
+    def deliver_reset(self, delay: int) -> None:
+        """Lets a reset arrive at the other side after microseconds."""
+        peer = self._peer
+        if peer.passive:
+            self._engine.busy += 1
+        Call(self._engine, delay, peer._reset_arrives)
+
+    def __repr__(self) -> str:
+        return f"<stream {self.link.ident} {self.local} - {self.remote}>"
+
+
+class Detour:
+    """What faults make of that which one end sends; see :mod:`sim.faults`."""
+
+    def data(self, data: bytes) -> None:
+        """A segment leaves."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The orderly end of the stream leaves."""
+        raise NotImplementedError
+
+
+def stream_pair(
+    link: Link, client: tuple[Endpoint, Endpoint], server: tuple[Endpoint, Endpoint]
+) -> tuple[SimStream, SimStream]:
+    """Both ends of a connection: that of who connected, and that of who was connected to.
+
+    ``client`` and ``server`` are the local and remote endpoints as each of them sees it.
+    """
+    here = SimStream(link, 0, *client)
+    there = SimStream(link, 1, *server)
+    here._peer = there
+    there._peer = here
+    link.ends = (here, there)
+    return here, there
