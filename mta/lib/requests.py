@@ -8,7 +8,7 @@ the client functions of :mod:`mta.lib.clients`, never the programs themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mta.lib.recipient import MsgStats, Recipient
 from mta.system import File
@@ -64,6 +64,14 @@ DEL_REQ_FLAG_USR_VRFY = 1 << 9  #: sendmail -bv
 DEL_REQ_FLAG_RECORD = 1 << 10  #: sendmail -v, or DSN NOTIFY=SUCCESS: keep a record in trace
 DEL_REQ_FLAG_CONN_LOAD = 1 << 11  #: take a connection from the cache
 DEL_REQ_FLAG_CONN_STORE = 1 << 12  #: leave the connection to the cache
+DEL_REQ_FLAG_REC_DLY_SENT = 1 << 13  #: record delayed deliveries in trace (confirm_delay_cleared)
+#: What the reports of a delivery agent need of a request's flags (DEL_REQ_TRACE_FLAGS).
+DEL_REQ_TRACE_FLAGS_MASK = (
+    DEL_REQ_FLAG_MTA_VRFY
+    | DEL_REQ_FLAG_USR_VRFY
+    | DEL_REQ_FLAG_RECORD
+    | DEL_REQ_FLAG_REC_DLY_SENT
+)
 DEL_REQ_TRACE_ONLY_MASK = DEL_REQ_FLAG_MTA_VRFY | DEL_REQ_FLAG_USR_VRFY
 
 SMTPUTF8_FLAG_REQUESTED = 1
@@ -121,7 +129,7 @@ class DeliverReply(NamedTuple):
 BOUNCE_FLAG_NONE = 0
 BOUNCE_FLAG_CLEAN = 1  #: remove the logfile after an error
 BOUNCE_FLAG_DELRCPT = 2  #: delete the recipient from the queue file
-BOUNCE_FLAG_KEEP = 4  #: keep the logfile (postqueue shows it)
+BOUNCE_FLAG_KEEP = BOUNCE_FLAG_NONE  #: keep the logfile (postqueue shows it)
 
 
 class AppendRequest(NamedTuple):
@@ -294,3 +302,9 @@ class CleanupMessage:
     queue_id: str
     flags: int
     records: list[tuple[str, bytes]] = field(default_factory=list)
+    #: cleanup(8)'s own: the open queue file, and when it was made (microseconds since the epoch).
+    file: File | None = field(default=None, repr=False)
+    created: int = 0
+    #: The milters that smtpd(8) has talked to so far (``mta.cleanup.milter.Milters``), None where
+    #: it has none configured: then ``non_smtpd_milters`` apply (the records ``m`` of Postfix).
+    milters: Any = field(default=None, repr=False)

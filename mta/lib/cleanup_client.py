@@ -1,0 +1,33 @@
+"""How a process puts a message into the queue: the client side of cleanup(8).
+
+Records go into ``message.records`` as ``(type, data)``; nothing is processed before ``finish``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from mta.lib.requests import CleanupMessage, CleanupOpen, CleanupReply
+from mta.system import Wait
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
+
+
+def cleanup_open(process: Process, flags: int, service: str = "") -> Wait[CleanupMessage]:
+    """Asks cleanup(8) for a queue file: its queue id and the place for its records.
+    Raises Gone where the service fails.  Every message must be finished.
+    """
+    name = service or process.conf.cleanup_service_name
+    return cast(CleanupMessage, (yield from process.call(name, CleanupOpen(flags))))
+
+
+def cleanup_finish(
+    process: Process, message: CleanupMessage, service: str = ""
+) -> Wait[CleanupReply]:
+    """Hands over the records: cleanup(8) writes the message and wakes the queue manager, or says
+    what is wrong.  A message whose records do not end with an END record was given up by its
+    client: cleanup(8) removes it.  Raises Gone where the process dies.
+    """
+    name = service or process.conf.cleanup_service_name
+    return cast(CleanupReply, (yield from process.call(name, message)))

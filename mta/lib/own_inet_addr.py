@@ -1,0 +1,24 @@
+"""The addresses that this mail system receives mail on (own_inet_addr(3), inet_interfaces)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
+
+
+def is_own_address(process: Process, address: str) -> bool:
+    """Whether a numeric address is ours or our proxy's (own_inet_addr, proxy_inet_addr)."""
+    own = cast(frozenset[str] | None, process.cache.get("own_inet_addr"))
+    if own is None:
+        conf = process.conf
+        own = frozenset(
+            str(ipaddress.ip_address(a)) for a in (*conf.own_addresses, *conf.proxy_addresses)
+        )
+        process.cache["own_inet_addr"] = own
+    try:
+        return str(ipaddress.ip_address(address)) in own
+    except ValueError:
+        return False

@@ -1,0 +1,117 @@
+"""What every process of the mail system is made of (master/*_server.c, mail_task, mail_params).
+
+A *program* is a class registered with :func:`program`; an instance of it lives in one
+:class:`Process` and serves requests one after the other (``single``) or side by side (``multi``).
+A request is a typed value of :mod:`mta.lib.requests`, or a :class:`mta.system.Stream` for services
+that speak to the outside (``smtpd``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+from mta.conf.conf import Conf
+from mta.lib.log import Log
+from mta.system import Fatal, System, Wait
+
+if TYPE_CHECKING:
+    from mta.master.master import Connection, Master
+
+
+class Process:
+    """One process: its configuration, its log, and its way to the other services.
+
+    ``program`` is the name of the executable (``smtpd``), ``service`` the name of the master.cf
+    entry (``submission``), ``cache`` a place for what libraries keep per process (open tables).
+    """
+
+    __slots__ = ("args", "cache", "conf", "log", "master", "pid", "program", "service", "system")
+
+    def __init__(
+        self, master: Master, program: str, service: str, pid: int, conf: Conf, tag: str
+    ) -> None:
+        self.master = master
+        #: The arguments of the master.cf entry that are not options (pipe(8), spawn(8)).
+        self.args: list[str] = []
+        self.system: System = master.system
+        self.program = program
+        self.service = service
+        self.pid = pid
+        self.conf = conf
+        self.log = Log(master.system, tag, pid)
+        self.cache: dict[Any, Any] = {}
+
+    def call(self, service: str, request: Any) -> Wait[Any]:
+        """Asks an internal service (by its name in master.cf) and waits for its reply.
+
+        Raises Gone where there is no such service, or when its process dies over the request.
+        """
+        return self.master.call(service, request)
+
+    def connect(self, service: str) -> Wait[Connection]:
+        """Gets hold of a process of a service and makes its request later (the queue manager
+        chooses what to deliver only when an agent is free).  Raises Gone: no such service.
+        """
+        return self.master.connect(service)
+
+    def trigger(self, service: str, data: bytes) -> None:
+        """Wakes a service (qmgr, pickup, flush) with trigger bytes and does not wait for it."""
+        self.master.trigger(service, data)
+
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self.system.now()
+
+    def decide(self, kind: str, /, **facts: Any) -> None:
+        """A decision, for whoever listens.  In hot places ask ``system.decisions`` first."""
+        if self.system.decisions is not None:
+            self.system.decisions(kind, {"process": self.program, "service": self.service, **facts})
+
+
+class Program:
+    """Base of all programs.  ``__init__`` is what a daemon does before its first client: it may
+    raise Fatal (through ``process.log.fatal``), and master then throttles the service.
+    """
+
+    #: ``single``: one client at a time; ``multi``: one process serves any number.
+    kind: ClassVar[Literal["single", "multi"]] = "single"
+    #: Whether the service's clients are streams from outside, not typed requests.
+    streams: ClassVar[bool] = False
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def serve(self, request: Any) -> Wait[Any]:
+        """Serves one client."""
+        raise NotImplementedError
+
+    def asleep(self) -> bool:
+        """Whether a wake-up by the clock would find nothing to do, so that master may skip it."""
+        return False
+
+    def retire(self) -> None:
+        """The process ends in good order (idle for ``max_idle``, ``max_use`` reached, reload)."""
+
+
+PROGRAMS: dict[str, type[Program]] = {}
+P = TypeVar("P", bound=type[Program])
+
+
+def program(*names: str) -> Callable[[P], P]:
+    """Registers a program under the names of its executables (``smtp``, ``lmtp``)."""
+
+    def register(cls: P) -> P:
+        for name in names:
+            PROGRAMS[name] = cls
+        return cls
+
+    return register
+
+
+def quiet(task: Wait[Any]) -> Wait[Any]:
+    """Runs a task whose process may die: Fatal ends it without noise (it has been logged)."""
+    try:
+        return (yield from task)
+    except Fatal:
+        return None
