@@ -1,11 +1,12 @@
-"""Delivery status: the DSN structure and its codes (RFC 3463, RFC 3464; Postfix's dsn(3), dsn_util)."""
+"""Delivery status: the DSN structure and its codes (RFC 3463, RFC 3464; dsn(3), dsn_util(3))."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 
-_STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=$|[ \t\r\n\f\v])")
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\Z|[ \t\r\n\f\v])")
+_SPACES = " \t\r\n\f\v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,17 @@ def dsn_valid(text: str) -> int:
 
 
 def dsn_split(default: str, text: str) -> tuple[str, str]:
-    """The status code at the start of the text and the rest without leading blanks; the default
-    where there is none (dsn_split in dsn_util).
+    """The status code at the start of the text and the rest, both without white space before them;
+    the default where there is none (dsn_split in dsn_util(3)).
     """
-    text = text.lstrip(" \t")
+    text = text.lstrip(_SPACES)
     size = dsn_valid(text)
     if size:
-        return text[:size], text[size:].lstrip(" \t")
+        return text[:size], text[size:].lstrip(_SPACES)
     return default, text
 
 
 def dsn_prepend(default: str, text: str) -> str:
-    """The text with a status code in front, the default where it has none of its own."""
-    return text if dsn_valid(text) else f"{default} {text}"
+    """The text with a status code and a blank in front, the default where it has none."""
+    status, rest = dsn_split(default, text)
+    return f"{status} {rest}"

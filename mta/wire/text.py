@@ -42,3 +42,10 @@ def printable(text: str, replacement: str = "?", utf8: bool = True) -> str:
     else:
         data = re.sub(rb"[^ -~]", mark, data)
     return to_text(data)
+
+
+def cut(text: str, size: int) -> str:
+    """At most the first bytes of a text: ``%.200s``."""
+    if len(text) <= size and text.isascii():
+        return text
+    return to_text(to_bytes(text)[:size])
