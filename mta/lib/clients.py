@@ -7,6 +7,7 @@ it warns, waits and asks again where the answer is needed (rewrite, resolve), or
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from mta.lib.requests import (
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from mta.master.server import Process
 
 
+#: Addresses that are in standard form already: dot-atoms, and a domain with a dot.
+_STANDARD = re.compile(
+    r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+\Z"
+)
+
+
 def _ask(process: Process, service: str, request: Any) -> Wait[Any]:
     """Asks until there is an answer; from the second failure on with a warning, 1 s apart."""
     count = 0
@@ -45,7 +52,7 @@ def _ask(process: Process, service: str, request: Any) -> Wait[Any]:
 
 def rewrite(process: Process, context: str, address: str) -> Wait[str]:
     """The address (external form) in standard form (rewrite_clnt(3))."""
-    if context == REWRITE_NONE:
+    if context == REWRITE_NONE or _STANDARD.match(address):
         return address
     key = (RewriteRequest, context, address)
     found = process.cache.get(RewriteRequest)
@@ -71,6 +78,13 @@ def resolve(
     return answer
 
 
+def resolve_local(process: Process, domain: str) -> Wait[bool]:
+    """Whether a domain is delivered here (see mta.lib.resolve_local).  Raises TableError."""
+    from mta.lib.resolve_local import resolve_local as find
+
+    return (yield from find(process, domain))
+
+
 def verify_query(process: Process, address: str) -> Wait[VerifyReply]:
     """What the verify(8) cache knows of an address; it probes where it knows nothing."""
     service = process.conf.address_verify_service_name
@@ -94,7 +108,7 @@ def verify_update(process: Process, address: str, rcpt_status: int, text: str) -
 
 
 def anvil(process: Process, kind: str, ident: str) -> Wait[AnvilReply | None]:
-    """Counts an event of a client with anvil(8); None where the service fails."""
+    """Counts an event of a client; None where the service fails."""
     try:
         reply = yield from process.call("anvil", AnvilRequest(kind, ident))
     except Gone as gone:

@@ -86,9 +86,7 @@ def bounce_append(
     filtered = yield from dsn_filter(process, dsn)
     if filtered is not None and filtered.status[0] == "4":
         return (yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered))
-    return (
-        yield from _bounce(process, flags, queue_id, stats, recipient, relay, filtered or dsn)
-    )
+    return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, filtered or dsn))
 
 
 def defer_append(
@@ -105,9 +103,7 @@ def defer_append(
     filtered = yield from dsn_filter(process, dsn)
     if filtered is not None and filtered.status[0] == "5":
         return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, filtered))
-    return (
-        yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered or dsn)
-    )
+    return (yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered or dsn))
 
 
 def bounce_one(
@@ -134,9 +130,7 @@ def bounce_one(
     if process.conf.soft_bounce:
         return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, dsn))
     dsn = replace(dsn, action="failed")
-    request = notice._replace(
-        kind="one", flags=flags, recipient=recipient, relay=relay, dsn=dsn
-    )
+    request = notice._replace(kind="one", flags=flags, recipient=recipient, relay=relay, dsn=dsn)
     if (yield from _tell(process, process.conf.bounce_service_name, request)) and (
         not flags & DEL_REQ_FLAG_RECORD
         or (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))

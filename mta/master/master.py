@@ -140,9 +140,7 @@ class Master:
         for service in self.services.values():
             self._retire_idle(service)
 
-    def reload(
-        self, main_cf: MainCf, entries: Sequence[MasterEntry], conf: Conf
-    ) -> None:
+    def reload(self, main_cf: MainCf, entries: Sequence[MasterEntry], conf: Conf) -> None:
         """Takes a new configuration (``postfix reload``)."""
         self.stop()
         self.main_cf = main_cf
@@ -189,9 +187,7 @@ class Master:
         if service is None or not self.running:
             return
         if service.throttled:
-            self.system.after(
-                self.conf.service_throttle_time, lambda: self.trigger(name, data)
-            )
+            self.system.after(self.conf.service_throttle_time, lambda: self.trigger(name, data))
             return
         self.system.spawn(self._triggered(name, Trigger(data)), f"trigger {name}")
 
@@ -317,9 +313,7 @@ class Master:
         if uses == 0 and not service.throttled:
             self.log.warning(f"{service.path}: bad command startup -- throttling")
             service.throttled = True
-            self.system.after(
-                self.conf.service_throttle_time, lambda: self._unthrottle(service)
-            )
+            self.system.after(self.conf.service_throttle_time, lambda: self._unthrottle(service))
         else:
             self._wake_all(service)
 

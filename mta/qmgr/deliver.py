@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mta.lib.requests import (
-    DEL_REQ_FLAG_SUCCESS,
     DEL_REQ_FLAG_BOUNCE,
+    DEL_REQ_FLAG_SUCCESS,
     SMTPUTF8_FLAG_RECIPIENT,
     SMTPUTF8_FLAG_SENDER,
     DeliverReply,
@@ -78,8 +78,10 @@ def _request(entry: Entry) -> DeliverRequest:
     stats = message.stats()
     stats.agent_handoff = process.now()
     attributes = message.attributes.get
-    flags = DEL_REQ_FLAG_BOUNCE if message.inspect_xport else (
-        DEL_REQ_FLAG_SUCCESS | DEL_REQ_FLAG_BOUNCE
+    flags = (
+        DEL_REQ_FLAG_BOUNCE
+        if message.inspect_xport
+        else (DEL_REQ_FLAG_SUCCESS | DEL_REQ_FLAG_BOUNCE)
     )
     return DeliverRequest(
         queue_name=message.queue_name,

@@ -162,9 +162,7 @@ class Scheduler:
             while node is not None and not node.value.message.rcpt_offset:
                 node = node.next
             following = transport.job_next_unread = node.value if node else None
-        unused = min(
-            job.rcpt_limit - job.rcpt_count, message.rcpt_limit - message.rcpt_count
-        )
+        unused = min(job.rcpt_limit - job.rcpt_count, message.rcpt_limit - message.rcpt_count)
         if unused > 0:
             job.rcpt_limit -= unused
             message.rcpt_limit -= unused

@@ -58,8 +58,11 @@ if TYPE_CHECKING:
 SEEN_ALL_NON_RCPT = 1 << 16
 #: Where the size record says that a recipient wants to hear of success.
 READ_FLAG_NOTIFY_SUCCESS = DSN_NOTIFY_SUCCESS << QMGR_READ_FLAG_NOTIFY_SHIFT
-_TRACE_FLAGS = DEL_REQ_FLAG_MTA_VRFY | DEL_REQ_FLAG_USR_VRFY | DEL_REQ_FLAG_RECORD | (
-    DEL_REQ_FLAG_REC_DLY_SENT
+_TRACE_FLAGS = (
+    DEL_REQ_FLAG_MTA_VRFY
+    | DEL_REQ_FLAG_USR_VRFY
+    | DEL_REQ_FLAG_RECORD
+    | (DEL_REQ_FLAG_REC_DLY_SENT)
 )
 _DSN_NOTIFY_MAX = 15
 
@@ -241,8 +244,10 @@ class Reader:
             key, equals, rest = value.partition(b"=")
             name = to_text(key).strip()
             if not equals:
-                self._bad(f"ignoring bad attribute: missing '=' after attribute name: "
-                          f"{to_text(value)[:200]}")
+                self._bad(
+                    f"ignoring bad attribute: missing '=' after attribute name: "
+                    f"{to_text(value)[:200]}"
+                )
                 return position
             value = rest.lstrip()
             rec_type = rec_attr_map(name) or rec_type
@@ -340,8 +345,7 @@ class Reader:
                 )
             if self.orig_rcpt:
                 self.warn(
-                    f"{queue_id}: ignoring out-of-order original recipient "
-                    f"<{self.orig_rcpt[:200]}>"
+                    f"{queue_id}: ignoring out-of-order original recipient <{self.orig_rcpt[:200]}>"
                 )
 
     # -- the rest -----------------------------------------------------------------------------
@@ -417,7 +421,7 @@ class Reader:
             return
         if not message.sender:
             self.warn(f"{message.queue_id}: ignoring VERP request for null sender")
-        elif not verp_delims_verify(text, message.qmgr.process.conf.verp_delimiter_filter):
+        elif verp_delims_verify(text, message.qmgr.process.conf.verp_delimiter_filter):
             self.warn(f'{message.queue_id}: ignoring bad VERP request: "{text[:100]}"')
         else:
             message.single_rcpt = True

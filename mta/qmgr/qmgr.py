@@ -292,7 +292,7 @@ class QueueManager(Program):
         return found
 
     def error_transport(self, name: str) -> Transport | None:
-        """error or retry, unless that is dead too."""
+        """Error or retry, unless that is dead too."""
         transport = self.transport(name)
         return None if transport.dead else transport
 

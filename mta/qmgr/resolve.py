@@ -14,10 +14,10 @@ from mta.lib.recipient import Recipient
 from mta.lib.requests import (
     DEL_REQ_FLAG_MTA_VRFY,
     DEL_REQ_TRACE_ONLY_MASK,
-    REWRITE_LOCAL,
     RESOLVE_CLASS_LOCAL,
     RESOLVE_FLAG_ERROR,
     RESOLVE_FLAG_FAIL,
+    REWRITE_LOCAL,
     ResolveReply,
 )
 from mta.lib.split_addr import split_addr
@@ -71,9 +71,7 @@ def resolve_recipients(qmgr: QueueManager, message: Message) -> Wait[None]:
         yield from _bind(qmgr, message, recipient, reply)
 
 
-def _destination(
-    qmgr: QueueManager, message: Message, recipient: Recipient
-) -> Wait[ResolveReply]:
+def _destination(qmgr: QueueManager, message: Message, recipient: Recipient) -> Wait[ResolveReply]:
     process = qmgr.process
     if message.redirect_addr:
         message.rcpt_offset = message.rcpt_unread = 0

@@ -91,9 +91,7 @@ class Transport:
         self.init_dest_concurrency = number(
             name, "_initial_destination_concurrency", conf.initial_destination_concurrency, min=1
         )
-        self.rate_delay = time(
-            name, "_destination_rate_delay", conf.default_destination_rate_delay
-        )
+        self.rate_delay = time(name, "_destination_rate_delay", conf.default_destination_rate_delay)
         if self.rate_delay > 0:
             self.dest_concurrency_limit = 1
         limit = self.dest_concurrency_limit
