@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.lib.requests import CLEANUP_STAT_OK, CleanupMessage
-from mta.system import Stream, Wait
+from mta.lib.smtp_stream import SmtpStream
+from mta.system import Wait
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -196,6 +197,7 @@ class Session:
         "addr",
         "addr_family",
         "arrival_time",
+        "buffer",
         "cleanup",
         "client",
         "command_counts",
@@ -223,8 +225,8 @@ class Session:
         "history",
         "input_transp_mask",
         "instance",
+        "io_time",
         "junk_cmds",
-        "log_client",
         "milter_reject_text",
         "milters",
         "msg_size",
@@ -271,14 +273,20 @@ class Session:
         "verp_delims",
         "warn_if_reject",
         "where",
+        "xclient_allowed",
+        "xclient_error",
         "xforward",
+        "xforward_allowed",
+        "xforward_error",
     )
 
-    def __init__(self, process: Process, client: Stream, server: Any = None) -> None:
-        """``server`` is the program that serves (:class:`mta.smtpd.smtpd.Smtpd`)."""
+    def __init__(self, process: Process, client: SmtpStream, server: Any = None) -> None:
+        """``server`` is the program that serves (:class:`mta.smtpd.server.Server`)."""
         self.process = process
         self.client = client
         self.server = server
+        self.buffer = ""  #: the command line at hand
+        self.io_time = process.now()  #: when the client was last heard or spoken to
         self.service = process.service  #: for event rate control, policy requests
         self.stand_alone = False  #: ``sendmail -bs``
         self.flags = 0  #: SMTPD_FLAG_*
@@ -303,7 +311,10 @@ class Session:
         self.reverse_name_status = SMTPD_PEER_CODE_PERM
         self.conn_count = 0  #: connections from this client (anvil)
         self.conn_rate = 0  #: connection rate of this client
-        self.log_client = False  #: debug_peer_list holds the client
+        self.xclient_allowed = False  #: kept, so that XCLIENT cannot undo it
+        self.xclient_error = False  #: the list could not be searched
+        self.xforward_allowed = False
+        self.xforward_error = False
 
         # Errors
         self.error_count = 0  #: reset after a message was received
@@ -328,7 +339,7 @@ class Session:
         self.rcpt_overshoot = 0
         self.msg_size = 0  #: MAIL FROM SIZE=
         self.act_size = 0  #: content that was received
-        self.encoding: str | None = None  #: ``7bit``, ``8bitmime``
+        self.encoding: str | None = None  #: ``7bit``, ``8bit`` (BODY=)
         self.verp_delims: str | None = None
         self.dsn_envid: str | None = None
         self.dsn_ret = 0  #: DSN_RET_*
@@ -349,7 +360,7 @@ class Session:
         self.discard = False
         self.saved_filter: str | None = None
         self.saved_redirect: str | None = None
-        self.saved_bcc: list[str] = []
+        self.saved_bcc: str | None = None
         self.saved_flags = 0  #: CLEANUP_FLAG_HOLD, CLEANUP_FLAG_DISCARD
         self.saved_delay = 0
         self.prepend: list[str] = []  #: header lines that PREPEND adds
