@@ -176,7 +176,8 @@ class AnvilRequest(NamedTuple):
     ident: str
 
 
-class AnvilReply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AnvilReply:
     """Counts and rates per ``anvil_rate_time_unit``."""
 
     count: int = 0

@@ -104,6 +104,7 @@ class Master:
         self._closers: list[Callable[[], None]] = []
         self._timers: dict[str, Any] = {}
         self.running = False
+        self._persistent: dict[str, dict[str, Any]] = {}
         self.configure(entries)
 
     # -- configuration ------------------------------------------------------------------------
@@ -148,6 +149,12 @@ class Master:
         self.generation += 1
         self.configure(entries)
         self.start()
+
+    def persistent(self, name: str | None) -> dict[str, Any]:
+        """A store that outlives the process that writes it, as a table on disk does; for None one
+        that is the process's own.
+        """
+        return {} if name is None else self._persistent.setdefault(name, {})
 
     # -- processes ----------------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""All of Postfix, installed on a machine."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from mta.commands.command import COMMANDS, Command, CommandLog, run_command
+from mta.commands.result import CommandResult
+from mta.conf.conf import Conf
+from mta.conf.errors import ConfError
+from mta.conf.host import Host
+from mta.conf.main_cf import MainCf, parse_main_cf
+from mta.conf.master_cf import MasterEntry, parse_master_cf
+from mta.conf.version import MAIL_VERSION
+from mta.lib.log import Log
+from mta.master.master import Master
+from mta.master.server import Process
+from mta.system import Account, System, Wait
+
+#: Modules with programs and commands; importing one registers what it holds.
+MODULES = (
+    "mta.cleanup.cleanup",
+    "mta.commands.postqueue",
+    "mta.commands.postsuper",
+    "mta.commands.sendmail",
+    "mta.daemons.anvil",
+    "mta.daemons.bounce",
+    "mta.daemons.discard",
+    "mta.daemons.error",
+    "mta.daemons.flush",
+    "mta.daemons.pickup",
+    "mta.daemons.showq",
+    "mta.daemons.verify",
+    "mta.local.local",
+    "mta.qmgr.qmgr",
+    "mta.smtp.smtp",
+    "mta.smtpd.smtpd",
+    "mta.trivial_rewrite.trivial_rewrite",
+)
+
+#: Directories of the queue, and the mode of each; all belong to the mail owner.
+QUEUE_DIRECTORIES = (
+    ("active", 0o700),
+    ("bounce", 0o700),
+    ("corrupt", 0o700),
+    ("defer", 0o700),
+    ("deferred", 0o700),
+    ("flush", 0o700),
+    ("hold", 0o700),
+    ("incoming", 0o700),
+    ("maildrop", 0o730),
+    ("private", 0o700),
+    ("public", 0o710),
+    ("saved", 0o700),
+    ("trace", 0o700),
+)
+
+
+def load_programs() -> None:
+    """Imports all programs and commands."""
+    for name in MODULES:
+        importlib.import_module(name)
+
+
+class Postfix:
+    """A mail system.  The configuration lies in ``config_dir`` on the machine's disk."""
+
+    def __init__(self, system: System, config_dir: str = "/etc/postfix") -> None:
+        load_programs()
+        self.system = system
+        self.config_dir = config_dir
+        self.host = Host.of(system)
+        self.master: Master | None = None
+        self.running = False
+
+    # -- the mail system as a whole -----------------------------------------------------------
+
+    def start(self) -> bool:
+        """``postfix start``: reads the configuration, makes the queue's directories, starts
+        master(8).  False where a fatal error (which was logged) keeps it from starting.
+        """
+        read = self._read()
+        if read is None:
+            return False
+        main_cf, entries, conf = read
+        self._make_directories(conf)
+        self.master = Master(self.system, main_cf, entries, conf)
+        self.master.log.info(
+            f"daemon started -- version {MAIL_VERSION}, configuration {self.config_dir}"
+        )
+        self.master.start()
+        self.running = True
+        return True
+
+    def reload(self) -> bool:
+        """``postfix reload``."""
+        read = self._read()
+        if read is None or self.master is None:
+            return False
+        self.master.log.info(f"reload -- version {MAIL_VERSION}, configuration {self.config_dir}")
+        self.master.reload(*read)
+        return True
+
+    def stop(self) -> None:
+        """``postfix stop``."""
+        if self.master is not None and self.running:
+            self.master.log.info("terminating on signal 15")
+            self.master.stop()
+        self.running = False
+
+    def _read(self) -> tuple[MainCf, Sequence[MasterEntry], Conf] | None:
+        files = self.system.files
+        log = Log(self.system, "postfix/master", 1)
+        try:
+            main_path = f"{self.config_dir}/main.cf"
+            main_cf = parse_main_cf(
+                files.read(main_path).decode("utf-8", "surrogateescape"), main_path
+            )
+            conf = Conf(
+                main_cf,
+                program="master",
+                host=self.host,
+                config_directory=self.config_dir,
+                warn=log.warning,
+            )
+            log.tag = f"{conf.syslog_name}/master"
+            conf.check_set()
+            master_path = f"{self.config_dir}/master.cf"
+            text = files.read(master_path).decode("utf-8", "surrogateescape")
+            master_cf = parse_master_cf(text, conf, master_path)
+        except ConfError as error:
+            log.info(f"fatal: {error.args[0]}")
+            return None
+        except OSError as error:
+            log.info(f"fatal: open {error.filename}: {error.strerror}")
+            return None
+        return main_cf, master_cf.entries, conf
+
+    def _make_directories(self, conf: Conf) -> None:
+        owner = self.system.accounts.by_name(conf.mail_owner)
+        uid, gid = (owner.uid, owner.gid) if owner else (0, 0)
+        files = self.system.files
+        for name, mode in QUEUE_DIRECTORIES:
+            files.mkdir(f"{conf.queue_directory}/{name}", mode, uid, gid)
+        files.mkdir(conf.data_directory, 0o700, uid, gid)
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def command(
+        self, argv: Sequence[str], user: str = "root", stdin: bytes = b""
+    ) -> Wait[CommandResult]:
+        """Runs a command of Postfix's (``postqueue -f``, ``sendmail -t``) as a user."""
+        name = argv[0].rpartition("/")[2]
+        if name not in COMMANDS:
+            return CommandResult(127, f"{name}: command not found\n")
+        master = self._master_for_commands()
+        if master is None:
+            return CommandResult(1, f"{name}: fatal: the configuration cannot be read\n")
+        account = self.system.accounts.by_name(user)
+        if account is None:
+            return CommandResult(1, f"{name}: unknown user {user}\n")
+        process = master.new_process(name)
+        cmd = Command(process, name, list(argv[1:]), account, stdin)
+        process.log = CommandLog(
+            self.system, process.log.tag, process.pid, name, cmd.output, name in QUIET
+        )
+        return (yield from run_command(cmd))
+
+    def _master_for_commands(self) -> Master | None:
+        """The running master, or one that never runs, so that commands can read the
+        configuration while the mail system is down.
+        """
+        if self.master is None:
+            read = self._read()
+            if read is not None:
+                self.master = Master(self.system, *read)
+        return self.master
+
+    def process(self, program: str) -> Process:
+        """A process outside all services, for tests and tools."""
+        master = self._master_for_commands()
+        assert master is not None
+        return master.new_process(program)
+
+    def user(self, name: str) -> Account | None:
+        """An account of the machine."""
+        return self.system.accounts.by_name(name)
+
+
+#: Commands that do not write to the mail log.
+QUIET = frozenset({"postconf", "postmap", "postalias", "postcat"})
