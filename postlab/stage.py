@@ -1,0 +1,360 @@
+"""A scenario's world, standing: the mail system's machine, the peers, the name service.
+
+:class:`Stage` puts everything in its place and drives it: clients, submissions, commands, time.
+``postlab.run`` plays scenario files on it, ``postlab.lab`` is it for authors of tests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from mta.system import Inet, System, Wait
+from postlab import configuration, shell
+from postlab.errors import RunError, Unsupported
+from postlab.model import Client, Milter, Peer, Policy, Scenario, Step, Tls
+from reports.outcome import CommandResult, Dialogue
+from sim.clock import START
+from sim.dns import DnsServer
+from sim.kernel import LogLine, Machine
+from sim.peers.host import parse_endpoint
+from sim.peers.smtp_client import SmtpClient, SmtpClientSpec, parse_steps, target_address
+from sim.peers.smtp_server import PeerRecord, ReplyRule, SmtpServer, SmtpServerSpec
+from sim.peers.tls import TlsMissing, TlsSpec
+from sim.world import World, WorldError
+
+if TYPE_CHECKING:
+    from mta.postfix import Postfix
+    from sim.peers.milter import MilterServer
+    from sim.peers.policy import PolicyServer
+
+SECOND = 1_000_000
+
+#: The log is quiet for so long (seconds) before the next client, submission or command begins.
+QUIET = 0.3
+#: A world that does not come to rest in so many seconds of its own time never will.
+PATIENCE = 10 * 86400.0
+#: Configuration files look as if they had been there for an hour.
+_OLD = 3600 * SECOND
+
+QUEUE_DIRECTORY = "/var/spool/postfix"
+_PRIVATE_QUEUES = (
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private",
+    "saved", "trace",
+)  # fmt: skip
+_NAMESERVER = Inet("127.0.0.1", 53)
+
+
+class Stage:
+    """The world of one scenario.  Nothing moves until :meth:`start`."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int = 0,
+        *,
+        start: int = START,
+        keep_trace: bool = False,
+    ) -> None:
+        """Builds the world; ``keep_trace`` keeps the events of the trace for inspection.
+
+        Raises Unsupported where the scenario asks for what this version cannot do.
+        """
+        _must_be_possible(scenario)
+        self.scenario = scenario
+        self.seed = seed
+        self.world = World(seed, start, keep_trace)
+        self.machines: dict[str, Machine] = {}  #: elsewhere, by address
+        self.record = PeerRecord()
+        self.servers: dict[str, SmtpServer] = {}
+        self.policy: dict[str, PolicyServer] = {}
+        self.milters: dict[str, MilterServer] = {}
+        self.clients: list[Dialogue] = []
+        self.results: list[CommandResult] = []
+        self.brought: set[str] = set()  #: the files that the scenario brought
+        self.postfix: Postfix | None = None
+        self.started = 0
+        mta = scenario.mta
+        self.mta = self.world.machine(
+            "mta",
+            mta.addresses,
+            users=mta.users,
+            nameservers=[_NAMESERVER],
+            hostname=mta.hostname,
+        )
+        self.system = cast(System, self.mta)
+        self.dns = DnsServer(scenario.dns.zone, scenario.dns.faults)
+        self.dns.install(self.mta.network, *_NAMESERVER)
+        self._last_line = start
+        self.mta.on_log = self._on_log
+        self._lay_out_disk()
+        self._install_commands()
+        for name, peer in scenario.peers.items():
+            self.add_peer(name, peer)
+        for endpoint, policy in scenario.policy.items():
+            self.add_policy(endpoint, policy)
+        for endpoint, milter in scenario.milters.items():
+            self.add_milter(endpoint, milter)
+
+    # -- the mail system's machine --------------------------------------------------------------
+
+    def _lay_out_disk(self) -> None:
+        disk, accounts = self.mta.files, self.mta.accounts
+        owner = accounts.by_name("postfix")
+        postdrop = accounts.group("postdrop")
+        assert owner is not None
+        assert postdrop is not None
+        for path, mode in (
+            ("/dev", 0o755), ("/root", 0o700), ("/tmp", 0o1777), ("/usr/sbin", 0o755),
+            (configuration.CONFIG_DIRECTORY, 0o755), (configuration.MAIL_SPOOL, 0o1777),
+            (QUEUE_DIRECTORY, 0o755),
+        ):  # fmt: skip
+            disk.mkdir(path, mode)
+        disk.mkdir("/var/lib/postfix", 0o700, owner.uid, 0)
+        disk.write("/dev/null", b"", 0o666)
+        for name in _PRIVATE_QUEUES:
+            disk.mkdir(f"{QUEUE_DIRECTORY}/{name}", 0o700, owner.uid, 0)
+        disk.mkdir(f"{QUEUE_DIRECTORY}/maildrop", 0o730, owner.uid, postdrop)
+        disk.mkdir(f"{QUEUE_DIRECTORY}/public", 0o710, owner.uid, postdrop)
+        disk.mkdir(f"{QUEUE_DIRECTORY}/pid", 0o755)
+        for account in accounts.accounts:
+            if account.home.startswith("/home/"):
+                disk.mkdir(account.home, 0o755, account.uid, account.gid)
+        for path, data, user in configuration.files(self.scenario):
+            self.write_file(path, data, user)
+
+    def write_file(self, path: str, data: bytes, user: str = "root") -> None:
+        """Puts a file on the mail system's disk, as old as configuration is."""
+        disk, account = self.mta.files, self.mta.accounts.by_name(user)
+        assert account is not None
+        disk.mkdir(path.rpartition("/")[0] or "/")
+        disk.write(path, data, 0o644, account.uid, account.gid)
+        disk.touch(disk.open(path), self.world.now - _OLD)
+        self.brought.add(path)
+
+    def _install_commands(self) -> None:
+        for path, command in self.scenario.mta.commands.items():
+            output = command.output.encode("utf-8", "surrogateescape")
+            self.mta.programs.add(path, status=command.exit, output=output)
+
+    def _on_log(self, line: LogLine) -> None:
+        self._last_line = line.at
+
+    # -- who is elsewhere -----------------------------------------------------------------------
+
+    def _is_local(self, address: str) -> bool:
+        own = (*self.scenario.mta.addresses, "::1")
+        return address in own or address.startswith("127.")
+
+    def machine_at(self, address: str, name: str = "") -> Machine:
+        """The machine that has an address: the mail system's own, or one elsewhere."""
+        if self._is_local(address):
+            return self.mta
+        machine = self.machines.get(address)
+        if machine is None:
+            if not name or name in self.world.machines:
+                name = address
+            machine = self.machines[address] = self.world.machine(name, [address])
+        return machine
+
+    def add_peer(self, name: str, peer: Peer) -> SmtpServer | None:
+        """An SMTP or LMTP server elsewhere; None where packets to it vanish."""
+        if peer.state == "drop":
+            return None
+        spec = SmtpServerSpec(
+            name,
+            peer.address,
+            peer.port,
+            peer.banner,
+            peer.extensions,
+            [ReplyRule(r.on, r.reply, r.then, r.do, r.times) for r in peer.replies],
+            peer.state,
+            _tls(peer.tls),
+        )
+        server = SmtpServer(spec, self.machine_at(peer.address, name), self.record)
+        server.start()
+        self.servers[name] = server
+        return server
+
+    def add_policy(self, endpoint: str, policy: Policy) -> PolicyServer:
+        """A policy server."""
+        from sim.peers.policy import PolicyRule, PolicyServer, PolicySpec
+
+        rules = [
+            PolicyRule(r.when, r.action if r.action is not None else "DUNNO", r.do, r.times)
+            for r in policy.replies
+        ]
+        where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
+        machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
+        server = PolicyServer(PolicySpec(rules), machine, where)
+        server.start()
+        self.policy[endpoint] = server
+        return server
+
+    def add_milter(self, endpoint: str, milter: Milter) -> MilterServer:
+        """A milter application."""
+        from sim.peers.milter import MilterRule, MilterServer, MilterSpec, parse_action
+
+        rules = [
+            MilterRule(
+                r.on,
+                r.when,
+                r.reply,
+                [parse_action(name, v) for action in r.actions for name, v in action.items()],
+                r.times,
+            )
+            for r in milter.replies
+        ]
+        where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
+        machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
+        server = MilterServer(MilterSpec(rules), machine, where)
+        server.start()
+        self.milters[endpoint] = server
+        return server
+
+    # -- running --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the mail system."""
+        from mta.postfix import Postfix
+
+        self.started = self._last_line = self.world.now
+        self.postfix = Postfix(self.system, configuration.CONFIG_DIRECTORY)
+        self.postfix.start()
+
+    def settle(self) -> None:
+        """Runs until nothing moves but deferred mail, and the log has been quiet for a moment.
+
+        Raises RunError where that never happens.
+        """
+        begin = self.world.now
+        while True:
+            if not self._guarded(lambda: self.world.settle(PATIENCE)):
+                waiting = "\n  ".join(self.world.under_way()[:10]) or "unknown"
+                raise RunError(f"the world does not come to rest; under way:\n  {waiting}")
+            rest = max(begin, self._last_line) + round(QUIET * SECOND) - self.world.now
+            if rest <= 0:
+                return
+            self._run_to(self.world.now + rest)
+
+    def _run_to(self, moment: int) -> None:
+        self._guarded(lambda: self.world.run(moment))
+
+    def run_until(self, moment: int) -> None:
+        """Runs to a moment (microseconds since the epoch), if that is still to come."""
+        if moment > self.world.now:
+            self._run_to(moment)
+
+    def _guarded(self, run: Callable[[], bool]) -> bool:
+        """Runs the world; a defect, or what this version lacks, becomes an error of ours."""
+        try:
+            return run()
+        except WorldError as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                if isinstance(cause, TlsMissing):
+                    raise Unsupported(str(cause)) from error
+                cause = cause.__cause__
+            raise
+
+    def perform(self, task: Wait[Any], name: str) -> Any:
+        """Runs a task to its end and returns its value."""
+        started = self.world.start_task(task, name)
+        while not started.done:
+            moment = self.world.next_event
+            if moment is None:
+                raise RunError(f"{name}: waits for what can never come ({started.where()})")
+            self._run_to(moment)
+        return started.value
+
+    def client(self, client: Client) -> Dialogue:
+        """A client has its session; then everything settles."""
+        dialogue = self.begin_client(client)
+        self.settle()
+        return dialogue
+
+    def begin_client(self, client: Client) -> Dialogue:
+        """A client begins its session; the transcript grows as the world runs."""
+        steps = parse_steps(_step(step) for step in client.say)
+        spec = SmtpClientSpec(client.source, steps, client.to, _tls(client.tls))
+        host = target_address(client.source, self.scenario.mta.addresses)
+        session = SmtpClient(
+            spec,
+            self.machine_at(client.source),
+            Inet(host, client.to) if host else None,
+            self.scenario.mta.hostname,
+        )
+        dialogue = Dialogue(client.source, session.transcript)
+        self.clients.append(dialogue)
+        self.world.start_task(session.run(), f"client {client.source}")
+        return dialogue
+
+    def submit(self, user: str, args: list[str], text: str) -> CommandResult:
+        """A user runs sendmail(1); then everything settles."""
+        assert self.postfix is not None
+        argv = ["sendmail", *args]
+        stdin = text.encode("utf-8", "surrogateescape")
+        status, output = self.perform(self.postfix.command(argv, user, stdin), f"sendmail {user}")
+        result = CommandResult(_joined(argv), status, output)
+        self.results.append(result)
+        self.settle()
+        return result
+
+    def command(self, line: str) -> CommandResult:
+        """The administrator runs a command; then everything settles."""
+        result = self.quiet_command(line)
+        self.results.append(result)
+        self.settle()
+        return result
+
+    def quiet_command(self, line: str) -> CommandResult:
+        """The administrator runs a command that is not part of the outcome."""
+        postfix = self.postfix
+        assert postfix is not None
+
+        def run(words: list[str]) -> Wait[tuple[int, str]]:
+            return (yield from postfix.command(words, "root"))
+
+        status, output = self.perform(shell.run(line, self.system, run), line)
+        return CommandResult(line.strip(), status, output)
+
+    def unused(self) -> list[str]:
+        """What the scenario has and the run never asked for: a silent stub is a false green."""
+        found = [f"dns fault: {key}" for key in self.dns.unused_faults()]
+        for name, server in self.servers.items():
+            found += [f"peer {name}: reply on {rule.on!r}" for rule in server.unused_rules()]
+        for endpoint, policy in self.policy.items():
+            found += [f"policy {endpoint}: reply {_show(r.when)}" for r in policy.unused_rules()]
+        for endpoint, milter in self.milters.items():
+            found += [f"milter {endpoint}: reply on {r.on}" for r in milter.unused_rules()]
+        return found
+
+
+def _must_be_possible(scenario: Scenario) -> None:
+    if scenario.uses_tls and importlib.util.find_spec("sim.tls") is None:
+        raise Unsupported("TLS (the scenario's `needs` or a peer's or client's `tls`)")
+    if "sasl" in scenario.needs:
+        raise Unsupported("SASL (the scenario's `needs`)")
+
+
+def _tls(tls: Tls | None) -> TlsSpec | None:
+    if tls is None:
+        return None
+    names = tuple(tls.names or ())
+    fault = getattr(tls, "fault", None)
+    return TlsSpec(tls.cert, names, tls.min, tls.max, tls.wrapper, fault)
+
+
+def _step(step: str | Step) -> str | Mapping[str, Any]:
+    return step if isinstance(step, str) else step.model_dump(exclude_none=True)
+
+
+def _joined(argv: list[str]) -> str:
+    import shlex
+
+    return shlex.join(argv)
+
+
+def _show(when: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in when.items()) or "to anything"
