@@ -42,6 +42,7 @@ class FaultyWay(Detour):
         self._over = False  # nothing more gets through: reset, or closed half
         self._struck: dict[NetworkFault, int] = {}  # faults that struck here, and when
         self._wake_at = FOREVER
+        self._ends_with_reset = False
 
     # -- what the end sends -------------------------------------------------------------------
 
@@ -59,6 +60,12 @@ class FaultyWay(Detour):
         """The orderly end of the stream leaves."""
         self._queue.append((self._position, None, self._engine.now))
         self.go_on()
+
+    def reset(self) -> None:
+        """A reset leaves.  Where the way is blocked it is lost, since nobody sends it again."""
+        if not self._over and self._blocked_until(self._position) <= self._engine.now:
+            self._ends_with_reset = True
+            self.go_on()
 
     def _borders(self, size: int) -> list[int]:
         """Where a segment must be cut, since a fault begins there; each counted from the last."""
@@ -92,15 +99,18 @@ class FaultyWay(Detour):
                 self._stream.deliver_end(self._delay())
             else:
                 self._let_through(self._merged(data))
+        if self._ends_with_reset and not self._over:
+            self._over = True
+            self._stream.deliver_reset(self._delay())
 
     def _lose(self, data: bytes | None) -> None:
         if data:
             self._stream.lost(len(data))
 
     def _strike(self, fault: NetworkFault) -> bool:
-        """Whether a fault strikes: the first time on this connection it must be active."""
+        """Whether a fault strikes: once it has struck a connection it does so until its end."""
         if fault in self._struck:
-            return True
+            return self._engine.now < fault.end
         if not fault.active(self._engine.now):
             return False
         self._struck[fault] = self._engine.now
@@ -121,21 +131,27 @@ class FaultyWay(Detour):
         return False
 
     def _held_until(self, position: int, left: int) -> int:
+        """Until when that which left at a moment has to wait here."""
+        until = self._blocked_until(position)
+        for fault in self.faults:
+            if isinstance(fault, Merge) and self._strike(fault):
+                until = max(until, left + micros(fault.seconds))
+        return until
+
+    def _blocked_until(self, position: int) -> int:
+        """Until when nothing gets through from that position on; in the past if it does."""
         now = self._engine.now
         until = 0
         for fault in self.faults:
+            if now >= fault.end or not isinstance(fault, Stall | Partition):
+                continue
             if isinstance(fault, Partition):
-                if fault.active(now) or (fault in self._struck and now < fault.end):
-                    self._strike(fault)
-                    until = max(until, fault.end)
-            elif isinstance(fault, Stall) and position >= fault.after and now < fault.end:
                 if self._strike(fault):
-                    if fault.seconds is None:
-                        until = max(until, fault.end)
-                    else:
-                        until = max(until, self._struck[fault] + micros(fault.seconds))
-            elif isinstance(fault, Merge) and self._strike(fault):
-                until = max(until, left + micros(fault.seconds))
+                    until = max(until, fault.end)
+            elif position >= fault.after and self._strike(fault):
+                begin = self._struck[fault]
+                limit = fault.end if fault.seconds is None else begin + micros(fault.seconds)
+                until = max(until, limit)
         return until
 
     def _try_again_at(self, until: int) -> None:

@@ -21,7 +21,7 @@ from mta.system import File, Stat
 from sim.clock import micros
 from sim.engine import DONE, Call, Engine, Failed, Wake
 from sim.faults import DiskError, DiskFault, FaultPlan, SlowDisk
-from sim.trace import Trace
+from sim.trace import Trace, digest
 
 #: Bytes that are free unless told otherwise: 16 GiB.
 FREE = 16 << 30
@@ -202,7 +202,7 @@ class Disk:
         file = self._open_or_make(path, mode, uid, gid)
         file.data[:] = data
         file.synced = 0
-        file.mtime = self._engine.now
+        self._changed(file, path, data)
 
     def append(self, path: str, data: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
         """Appends to a file, which is made where there is none."""
@@ -210,7 +210,11 @@ class Disk:
             self._strike(path, "append")
         file = self._open_or_make(path, mode, uid, gid)
         file.data += data
-        file.mtime = self._engine.now
+        self._changed(file, path, data)
+
+    def _changed(self, file: Inode, path: str, data: bytes) -> None:
+        file.mtime = now = self._engine.now
+        self._trace.add(now, "write", self._machine, path, len(data), digest(data))
 
     def _open_or_make(self, path: str, mode: int, uid: int, gid: int) -> Inode:
         parent, name = self._parent(path)

@@ -58,7 +58,7 @@ class Machine:
         self.log: list[LogLine] = []  #: the mail log
         self.on_log: Callable[[LogLine], None] | None = None  #: who reads the log as it grows
         self._engine = engine
-        self._trace = trace
+        self.trace = trace
         self._chance = chance
 
     def now(self) -> int:
@@ -90,7 +90,7 @@ class Machine:
         now = self._engine._now
         line = LogLine(now, tag, pid, text)
         self.log.append(line)
-        self._trace.add(now, "log", self.name, tag, pid, text)
+        self.trace.add(now, "log", self.name, tag, pid, text)
         if self.on_log is not None:
             self.on_log(line)
 

@@ -392,12 +392,14 @@ class HostNetwork:
         receiver = target
 
         def arrive(_: object) -> None:
+            engine.busy -= 1
             handler = receiver.datagram_handler(remote)
             if handler is not None:
                 handler(packet, local, lambda answer: receiver.send_datagram(remote, local, answer))
             elif refused is not None:
                 Call(engine, latency, lambda _: refused(REFUSED))
 
+        engine.busy += 1
         Call(engine, latency, arrive)
 
     def datagram_handler(self, endpoint: Inet) -> DatagramHandler | None:
@@ -445,6 +447,7 @@ class _Attempt:
         elif obstacle is not None or self._target is None:
             self._set_alarm()
         else:
+            engine.busy += 1
             Call(engine, self._latency, self._arrives)
             if 0 < self._timeout * 1_000_000 <= 2 * self._latency:
                 self._set_alarm()
@@ -467,6 +470,7 @@ class _Attempt:
         """The first packet is there."""
         engine, target = self._source._engine, self._target
         assert target is not None
+        engine.busy -= 1
         listener = target.listener(self._remote)
         if listener is None:
             Call(engine, self._latency, self._fails, REFUSED)

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from mta.system import Endpoint, Gone, TimedOut, Unix
 from sim.engine import DONE, Alarm, Call, Engine, Failed, Ready, Wake
-from sim.trace import Trace, digest
+from sim.trace import Trace
 
 #: How many bytes may be on their way and unread, in each direction.
 WINDOW = 256 * 1024
@@ -57,8 +58,9 @@ class SimStream:
 
     __slots__ = (
         "_alarm", "_closed", "_data", "_deadline", "_engine", "_eof", "_error", "_in_flight",
-        "_out", "_peer", "_pos", "_reader", "_trace", "_want", "_want_line", "_write_alarm",
-        "_write_timeout", "_writer", "detour", "link", "local", "passive", "remote", "sent", "side",
+        "_out", "_peer", "_pos", "_reader", "_shut", "_trace", "_want", "_want_line",
+        "_write_alarm", "_write_timeout", "_writer", "detour", "link", "local", "passive", "remote",
+        "sent", "side",
     )  # fmt: skip
 
     def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
@@ -77,6 +79,7 @@ class SimStream:
         self._eof = False  # the other side has closed
         self._error = ""  # the connection was reset; why
         self._closed = False  # we have closed
+        self._shut = False  # we have ended what we send, and still read
         self._out: list[bytes] = []
         self._in_flight = 0
         self._reader: Wake | None = None
@@ -197,9 +200,11 @@ class SimStream:
     def flush(self, timeout: float) -> Any:
         """Leaf: sends what was written; the value is None."""
         out = self._out
-        if self._error or self._closed:
+        if self._error or self._closed or self._shut:
             out.clear()
-            return Failed(Gone(CLOSED if self._closed else BROKEN if self._eof else self._error))
+            if self._closed:
+                return Failed(Gone(CLOSED))
+            return Failed(Gone(BROKEN if self._eof or self._shut else self._error))
         if not out:
             return DONE
         data = out[0] if len(out) == 1 else b"".join(out)
@@ -266,13 +271,16 @@ class SimStream:
 
     def _send(self, data: bytes) -> None:
         size = len(data)
+        engine, link, peer = self._engine, self.link, self._peer
         self.sent += size
-        self._trace.add(self._engine._now, "send", self.link.ident, self.side, size, digest(data))
         self._in_flight += size
+        self._trace.add(engine._now, "send", link.ident, self.side, size, crc32(data))
         if self.detour is not None:
             self.detour.data(data)
         else:
-            self.deliver(data, self.link.latency)
+            if peer.passive:
+                engine.busy += 1
+            Call(engine, link.latency, peer._arrive, data)
 
     def deliver(self, data: bytes, delay: int) -> None:
         """Lets a segment arrive at the other side after microseconds."""
@@ -346,11 +354,34 @@ class SimStream:
         self._let_go()
 
     def _answer_with_reset(self) -> None:
-        if isinstance(self.remote, Unix):
-            return
-        self.deliver_reset(self.link.latency)
+        if not isinstance(self.remote, Unix):
+            self._send_reset()
+
+    def _send_reset(self) -> None:
+        if self.detour is not None:
+            self.detour.reset()
+        else:
+            self.deliver_reset(self.link.latency)
 
     # -- ending -------------------------------------------------------------------------------
+
+    def shut(self) -> None:
+        """Sends what was written and ends our direction in good order; we still read.
+
+        shutdown(2) with SHUT_WR.  ``close`` must follow.
+        """
+        if self._closed or self._shut or self._error:
+            return
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._send(data)
+        self._shut = True
+        self._trace.add(self._engine._now, "end", self.link.ident, self.side, "shut")
+        if self.detour is not None:
+            self.detour.end()
+        else:
+            self.deliver_end(self.link.latency)
 
     def close(self) -> None:
         """Sends what was written and ends the connection in good order.  May be called twice."""
@@ -363,7 +394,9 @@ class SimStream:
                 self._send(data)
             self._trace.add(self._engine._now, "end", self.link.ident, self.side, "close")
             if self._pos < len(self._data):
-                self.deliver_reset(self.link.latency)
+                self._send_reset()
+            elif self._shut:
+                pass
             elif self.detour is not None:
                 self.detour.end()
             else:
@@ -376,7 +409,7 @@ class SimStream:
             return
         if not self._error:
             self._trace.add(self._engine._now, "end", self.link.ident, self.side, "reset")
-            self.deliver_reset(self.link.latency)
+            self._send_reset()
         self._close_down()
 
     def _close_down(self) -> None:
@@ -426,6 +459,10 @@ class Detour:
 
     def end(self) -> None:
         """The orderly end of the stream leaves."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """A reset leaves."""
         raise NotImplementedError
 
 

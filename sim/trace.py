@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "query": ("server", "question"),
     "answer": ("server", "question", "answer"),
     "create": ("host", "path"),
+    "write": ("host", "path", "size", "digest"),
     "rename": ("host", "path", "new"),
     "remove": ("host", "path"),
     "run": ("host", "path", "status"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mta.system import Dice, Inet, Wait
@@ -82,7 +82,7 @@ class World:
         """Starts a foreground task; its ``value`` is there when it is ``done``."""
         return self.engine.start(task, name)
 
-    def at(self, when: int, action: Any) -> Alarm:
+    def at(self, when: int, action: Callable[[], None]) -> Alarm:
         """Calls a plain function at a moment; it does not keep the world from being idle."""
         return Alarm(self.engine, max(0, when - self.now), action)
 
