@@ -105,7 +105,7 @@ class Delivery:
     """A message that a server took."""
 
     where: str  #: ``peer NAME``
-    sender: str
+    sender: str | None  #: None where a rule let content come without a MAIL command
     recipients: list[str]
     message: str  #: with ``\\n`` line ends
 
@@ -443,7 +443,7 @@ class _Session:
             self.server.record.delivered.append(
                 Delivery(
                     "peer " + self.server.spec.name,
-                    self.sender or "",
+                    self.sender,
                     taken if self.lmtp else self.recipients,
                     message.decode("utf-8", "surrogateescape"),
                 )

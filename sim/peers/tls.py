@@ -55,7 +55,8 @@ class TlsWrap(Protocol):
 
         The value is the encrypted stream and the protocol (``TLSv1.3``), or None where the
         handshake failed.  ``name`` is the default name of the own certificate; ``server_name`` is
-        what a client asks for (SNI).
+        what a client asks for (SNI).  The encrypted stream may have ``shut()``, which ends its own
+        direction and still reads; peers end gently with it.
         """
 
 

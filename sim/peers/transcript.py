@@ -63,19 +63,21 @@ def text_of(line: bytes) -> str:
 
 
 def next_line(stream: Stream, timeout: float) -> Wait[str]:
-    """Sends what was written, and reads a whole line.  Raises Closed, Silent.
+    """Sends what was written, and waits for a whole line.  Raises Closed, Silent.
 
-    A line that the end of the stream cut short is dropped.
+    Ask ``take_line`` before: it is cheaper, and what was written may wait for more.  A line that
+    the end of the stream cut short is dropped.
     """
-    line = stream.take_line(NO_LIMIT)
-    if line is None:
-        yield from send(stream)
-        try:
-            line = yield stream.read_line(NO_LIMIT, timeout)
-        except TimedOut:
-            raise Silent() from None
-        except Gone:
-            raise Closed() from None
+    try:
+        yield stream.flush(SEND_TIMEOUT)
+    except (Gone, TimedOut):
+        pass
+    try:
+        line: bytes = yield stream.read_line(NO_LIMIT, timeout)
+    except TimedOut:
+        raise Silent() from None
+    except Gone:
+        raise Closed() from None
     if line[-1:] != b"\n":
         raise Closed()
     return text_of(line)

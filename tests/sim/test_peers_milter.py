@@ -53,7 +53,7 @@ class Caller:
         stream.close()
 
 
-SESSION = [
+SESSION: list[wire.Event] = [
     OFFER,
     wire.Macros(b"C", [("j", "mx.example.org"), ("{daemon_name}", "mx")]),
     wire.Connect("c.test", "4", 1025, "198.51.100.7"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mta.system import Inet, Stream, Unix, Wait
+from mta.system import Gone, Inet, Stream, Unix, Wait
 from sim.peers.smtp_client import (
     Content,
     HangUp,
@@ -171,7 +171,7 @@ def test_the_first_rule_that_matches_wins_and_counts_over_all() -> None:
 
 def test_a_rule_that_accepts_what_is_out_of_order_is_believed() -> None:
     seen = talk([RCPT, "DATA", ".\n"], ReplyRule("RCPT", "250 yes"), ReplyRule("DATA", "354 go"))
-    assert seen.record.delivered[0].sender == ""
+    assert seen.record.delivered[0].sender is None
     assert seen.record.delivered[0].message == ""
 
 
@@ -455,3 +455,32 @@ TARGETS = [
 def test_a_client_talks_to_an_address_of_its_family(source: str, target: str) -> None:
     assert target_address(source, ["192.0.2.25", "2001:db8::25"]) == target
     assert target_address("2001:db8::7", ["192.0.2.25"]) is None
+
+
+def test_a_server_that_has_closed_still_takes_what_comes_for_a_while() -> None:
+    world = World()
+    server = SmtpServer(
+        SmtpServerSpec("mx", THERE, replies=[ReplyRule("connect", "421 no", then="close")]),
+        world.machine("mx", [THERE]),
+        PeerRecord(),
+    )
+    server.start()
+    machine = world.machine("client", [HERE])
+    seen: list[bytes | str] = []
+
+    def caller() -> Wait[None]:
+        stream: Stream = yield machine.network.connect(Inet(THERE, 25), 5)
+        for pause in (0.5, 0.5, 2.5, 0.5):
+            yield machine.sleep(pause)
+            try:
+                stream.write(b"x" * 1000)
+                yield stream.flush(5)
+                seen.append("sent")
+            except Gone:
+                seen.append("gone")
+        seen.append((yield stream.read_line(100, 5)))
+        stream.close()
+
+    world.start_task(caller(), "caller")
+    assert world.settle(60)
+    assert seen == ["sent", "sent", "sent", "gone", b"421 no\r\n"]
