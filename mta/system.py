@@ -146,6 +146,7 @@ class File(Protocol):
     gid: int
     mtime: int  #: microseconds since the epoch
     nlink: int
+    inode: int  #: the file's number, of which queue ids are made
 
 
 class Stat(NamedTuple):
@@ -303,14 +304,26 @@ class DecisionSink(Protocol):
 class System(Protocol):
     """The machine."""
 
-    files: Files
-    network: Network
-    accounts: Accounts
-    programs: Programs
     hostname: str
     nameservers: Sequence[Inet]
     timezone: int  #: minutes east of UTC
     decisions: DecisionSink | None  #: None while nobody listens; ask before you build the facts
+
+    @property
+    def files(self) -> Files:
+        """The disk."""
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts."""
+
+    @property
+    def programs(self) -> Programs:
+        """The external commands."""
 
     def now(self) -> int:
         """Microseconds since the epoch."""

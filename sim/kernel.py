@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mta.system import DecisionSink, Dice, Inet, Timer, Wait
+from mta.system import DecisionSink, Dice, File, Inet, Stream, System, Timer, Wait
 from sim.accounts import AccountTable
 from sim.chance import Chance
-from sim.disk import Disk
-from sim.engine import Alarm, Engine, Pause, Signal, Task
+from sim.disk import Disk, Inode
+from sim.engine import Alarm, Engine, Pause, Signal
 from sim.network import HostNetwork
 from sim.programs import ProgramTable
+from sim.streams import SimStream
 from sim.trace import Trace
 
 
@@ -77,9 +78,9 @@ class Machine:
         """A new one-shot event."""
         return Signal(self._engine)
 
-    def spawn(self, task: Wait[Any], name: str) -> Task:
+    def spawn(self, task: Wait[Any], name: str) -> None:
         """Starts a foreground task at this moment, after what is running now."""
-        return self._engine.start(task, name)
+        self._engine.start(task, name)
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:
         """Calls a plain function later.  It does not keep the world from being idle."""
@@ -96,3 +97,9 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"<machine {self.name}>"
+
+
+if TYPE_CHECKING:  # what the type checker holds the world to
+
+    def _the_door(machine: Machine, file: Inode, stream: SimStream) -> tuple[System, File, Stream]:
+        return machine, file, stream

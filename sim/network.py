@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from mta.system import ConnectError, Endpoint, Inet, Interface, Stream, TimedOut, Unix, Wait
 from sim.clock import micros
@@ -46,6 +46,9 @@ NO_NETWORK = "Network is unreachable"
 TIMED_OUT = "Connection timed out"
 NOT_OURS = "Cannot assign requested address"
 NO_SOCKET = "No such file or directory"
+
+#: Hosts to listen at that stand for all addresses, or all of a family.
+_ANY = ("", "0.0.0.0", "::")
 
 #: Gets the packet, who sent it, and a function that sends one back (at once or later).
 DatagramHandler = Callable[[bytes, Inet, Callable[[bytes], None]], None]
@@ -210,6 +213,7 @@ class HostNetwork:
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._sockets: dict[str, Listener | None] = {}  # None: the socket is left, nobody listens
         self._datagrams: dict[tuple[str, int], DatagramHandler] = {}
+        self._sources: dict[str, str | None] = {}
         self._next_port = FIRST_PORT
 
     def interfaces(self) -> Sequence[Interface]:
@@ -224,7 +228,8 @@ class HostNetwork:
         """Serves each connection to the endpoint in a task of its own; returns what ends this.
 
         ``passive``: while a task of it waits for input it does not keep the world from being idle;
-        for peers that only answer.  The host ``""`` means all addresses.  Raises OSError.
+        for peers that only answer.  The host ``""`` means all addresses, ``0.0.0.0`` and ``::``
+        all of their family.  Raises OSError.
         """
         listener = Listener(handler, f"{self.name} {show(endpoint)}", passive)
         if isinstance(endpoint, Unix):
@@ -248,10 +253,9 @@ class HostNetwork:
         self, table: dict[tuple[str, int], Any], endpoint: Inet, what: Any
     ) -> Callable[[], None]:
         host = canonical(endpoint.host) if endpoint.host else ""
-        if host and not self._is_ours(host):
+        if host not in _ANY and not self._is_ours(host):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-        taken = (bound for bound, port in table if port == endpoint.port)
-        if any(not host or not bound or bound == host for bound in taken):
+        if any(_overlap(host, bound) for bound, port in table if port == endpoint.port):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         key = (host, endpoint.port)
         table[key] = what
@@ -293,6 +297,12 @@ class HostNetwork:
             wanted = canonical(wanted)
             same_family = (":" in wanted) == (":" in remote)
             return wanted if same_family and self._is_ours(wanted) else None
+        if remote not in self._sources:
+            self._sources[remote] = self._nearest(remote)
+        return self._sources[remote]
+
+    def _nearest(self, remote: str) -> str | None:
+        """The address of ours in the same network as another, or the first of its family."""
         if is_loopback(remote):
             return "::1" if ":" in remote else "127.0.0.1"
         if remote in self._addresses:
@@ -404,13 +414,11 @@ class HostNetwork:
 
     def datagram_handler(self, endpoint: Inet) -> DatagramHandler | None:
         """Who takes datagrams there."""
-        found = self._datagrams.get(endpoint)
-        return found if found is not None else self._datagrams.get(("", endpoint.port))
+        return _find(self._datagrams, endpoint)
 
     def listener(self, endpoint: Inet) -> Listener | None:
         """Who listens there."""
-        found = self._listeners.get(endpoint)
-        return found if found is not None else self._listeners.get(("", endpoint.port))
+        return _find(self._listeners, endpoint)
 
 
 class _Attempt:
@@ -488,6 +496,25 @@ class _Attempt:
         if self._alarm is not None:
             self._alarm.cancel()
         self.wake.fire(self._client)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two hosts to listen at have an address in common."""
+    if one in _ANY or other in _ANY:
+        return not one or not other or (":" in one) == (":" in other)
+    return one == other
+
+
+H = TypeVar("H")
+
+
+def _find(table: dict[tuple[str, int], H], endpoint: Inet) -> H | None:
+    """Who serves an endpoint: alone, or with all addresses of its family, or with all."""
+    host, port = endpoint
+    found = table.get(endpoint)
+    if found is None:
+        found = table.get(("::" if ":" in host else "0.0.0.0", port))
+    return found if found is not None else table.get(("", port))
 
 
 def _network_of(address: str) -> str:

@@ -141,6 +141,10 @@ class TestListening:
             (Inet("127.0.0.1", 25), Inet("127.0.0.1", 25), False),
             (Inet("127.0.0.1", 25), Inet("192.0.2.25", 25), True),
             (Inet("", 25), Inet("", 26), True),
+            (Inet("0.0.0.0", 25), Inet("", 25), False),
+            (Inet("0.0.0.0", 25), Inet("127.0.0.1", 25), False),
+            (Inet("0.0.0.0", 25), Inet("::1", 25), True),
+            (Inet("0.0.0.0", 25), Inet("::", 25), True),
             (Unix("/a"), Unix("/a"), False),
             (Unix("/a"), Unix("/b"), True),
         ],
@@ -165,6 +169,22 @@ class TestListening:
         assert isinstance(error, ConnectError)
         stream, _ = hosts.outcome(lambda: hosts.here.network.connect(Inet("127.0.0.1", 25), 5))
         assert stream.remote == Inet("127.0.0.1", 25)
+
+    @pytest.mark.parametrize(
+        ("host", "served"),
+        [("", ["127.0.0.1", "::1"]), ("0.0.0.0", ["127.0.0.1"]), ("::", ["::1"])],
+    )
+    def test_all_addresses_or_all_of_a_family(
+        self, hosts: TwoHosts, host: str, served: list[str]
+    ) -> None:
+        hosts.here.network.listen(Inet(host, 25), quiet)
+        reached = []
+        for address in ("127.0.0.1", "::1"):
+            endpoint = Inet(address, 25)
+            got, _ = hosts.outcome(lambda: hosts.here.network.connect(endpoint, 5))  # noqa: B023
+            if not isinstance(got, ConnectError):
+                reached.append(address)
+        assert reached == served
 
     def test_who_leaves_refuses_and_keeps_what_stands(self, hosts: TwoHosts) -> None:
         lines = []

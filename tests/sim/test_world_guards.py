@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim.trace import KINDS
 
 ROOT = Path(sim.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -67,3 +68,22 @@ def test_a_module_keeps_the_rules(path: Path) -> None:
             assert node.func.id not in ("id", "hash"), f"line {node.lineno}: {node.func.id}()"
         if isinstance(node, ast.For) and isinstance(node.iter, ast.Set | ast.SetComp):
             raise AssertionError(f"line {node.lineno}: iterates a set")
+
+
+def traced(tree: ast.AST) -> list[tuple[str, int]]:
+    """The kind and the number of facts of each event that a module adds to a trace."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "add" and ast.unparse(node.func.value).endswith("trace"):
+                kind = node.args[1]
+                assert isinstance(kind, ast.Constant)
+                found.append((kind.value, len(node.args) - 2))
+    return found
+
+
+def test_events_of_the_trace_have_the_facts_of_their_kind() -> None:
+    found = [each for path in MODULES for each in traced(ast.parse(path.read_text()))]
+    assert len(found) > 10
+    for kind, facts in found:
+        assert len(KINDS[kind]) == facts, kind
