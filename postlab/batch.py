@@ -56,8 +56,9 @@ def outcomes(paths: Sequence[Path], seed: int, workers: int) -> Iterator[Done]:
     """What came of each file, in the order of the files."""
     if workers > 1 and len(paths) > 1:
         from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
 
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             yield from pool.map(run_one, paths, [seed] * len(paths))
         return
     import postlab.run  # noqa: F401  (what it imports is there for good: no need to look at it again)

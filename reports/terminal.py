@@ -141,7 +141,7 @@ def _messages(report: Report, messages: Sequence[Message]) -> RenderableType:
                 Text(since(message.arrived, report.started) if first else ""),
                 Text(message.queue_id if first else "", style="bold"),
                 Text(_sender(message) if first else ""),
-                Text(_recipient(fate)),
+                _recipient(fate),
                 Text(fate.status, style=_STATUS_STYLE.get(fate.status, "")),
                 Text(str(fate.attempts or "")),
                 Text(since(fate.last, report.started) if fate.attempts > 1 else ""),
@@ -156,10 +156,11 @@ def _sender(message: Message) -> str:
     return "?" if message.sender is None else message.sender or "<>"
 
 
-def _recipient(fate: Fate) -> str:
+def _recipient(fate: Fate) -> Text:
+    text = Text(fate.recipient)
     if fate.original and fate.original.lower() != fate.recipient.lower():
-        return f"{fate.recipient} (was {fate.original})"
-    return fate.recipient
+        text.append(f"\nfor {fate.original}", style="dim")
+    return text
 
 
 def _reason(fate: Fate) -> str:

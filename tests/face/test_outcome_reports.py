@@ -133,7 +133,7 @@ def test_rejects_and_fingerprints_and_troubles_are_told() -> None:
 def test_the_summary_shows_fates_rejects_queue_commands_and_how_to_run_again() -> None:
     text = as_text(report(), width=160)
     for part in (
-        "A [title]", "7F7D02A", "alice@example.org (was team@example.org)", "bounced",
+        "A [title]", "7F7D02A", "for team@example.org", "bounced",
         "reject at RCPT", "Left in the queue", "later", "$ mailq   exit 1", "no [such] thing",
         "ehlo=1 mail=1", "hostname x does not resolve", "seed 3, trace abc123",
         "sender non-delivery notification: 8A01B2C",

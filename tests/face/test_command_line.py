@@ -1,0 +1,149 @@
+"""The command line: what it prints and writes, and how it ends, with runs that are given."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import postlab.run
+from postlab.batch import expand, outcomes, run_one
+from postlab.cli import app
+from postlab.errors import Problem, RunError, ScenarioError, Unsupported
+from reports.outcome import Dialogue, Outcome, Report
+
+
+@pytest.fixture(autouse=True)
+def given_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that need no world: what comes of a file hangs on its name."""
+
+    def run_file(path: Path, *, seed: int = 0) -> Report:
+        match path.stem:
+            case "wrong":
+                raise ScenarioError((Problem(str(path), 3, "untill", "unknown key"),))
+            case "tls":
+                raise Unsupported("TLS")
+            case "stuck":
+                raise RunError("does not come to rest")
+            case "defect":
+                raise ZeroDivisionError("oops")
+        client = Dialogue("198.51.100.7", [f"S: 220 seed {seed}"])
+        return Report(str(path), f"title of {path.stem}", Outcome(clients=[client]), seed)
+
+    monkeypatch.setattr(postlab.run, "run_file", run_file)
+
+
+def postlab_says(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def files(folder: Path, *names: str) -> list[Path]:
+    (folder / "area").mkdir(exist_ok=True)
+    paths = [folder / "area" / f"{name}.yaml" for name in names]
+    for path in paths:
+        path.write_text("format: 1\n")
+    return paths
+
+
+def test_one_file_gives_a_summary(tmp_path: Path) -> None:
+    status, out, _ = postlab_says("run", *files(tmp_path, "one"))
+    assert status == 0
+    assert "title of one" in out
+    assert "seed 0" in out
+
+
+def test_json_is_the_outcome_and_nothing_else(tmp_path: Path) -> None:
+    status, out, _ = postlab_says("run", *files(tmp_path, "one"), "--json", "--seed", 7)
+    assert status == 0
+    assert json.loads(out)["clients"][0]["transcript"] == ["S: 220 seed 7"]
+
+
+def test_json_of_many_files_is_refused(tmp_path: Path) -> None:
+    status, _, err = postlab_says("run", *files(tmp_path, "one", "two"), "--json")
+    assert status == 2
+    assert "--json-dir DIR takes many" in err
+
+
+def test_a_folder_gets_a_document_for_each_file_by_folder_and_name(tmp_path: Path) -> None:
+    files(tmp_path, "one", "two")
+    status, out, err = postlab_says("run", tmp_path, "--json-dir", tmp_path / "out")
+    assert (status, out, err) == (0, "", "")
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json"))
+    assert written == ["out/area/one.json", "out/area/two.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("wrong", 2, "area/wrong.yaml:3: untill: unknown key"),
+        ("tls", 1, "area/tls.yaml: not possible yet: TLS"),
+        ("stuck", 1, "area/stuck.yaml: does not come to rest"),
+        ("defect", 1, "ZeroDivisionError: oops"),
+    ],
+)
+def test_one_file_without_an_outcome_stops_no_other(
+    tmp_path: Path, name: str, status: int, said: str
+) -> None:
+    paths = files(tmp_path, "one", name, "two")
+    result, _, err = postlab_says("run", *paths, "--json-dir", tmp_path / "out")
+    assert result == status
+    assert said in err
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+    result, out, _ = postlab_says("run", *paths)
+    assert result == status
+    assert "2 of 3 scenarios have an outcome" in out
+    assert postlab_says("run", paths[1])[0] == status
+
+
+def test_many_files_give_a_line_each(tmp_path: Path) -> None:
+    status, out, _ = postlab_says("run", *files(tmp_path, "one", "two"))
+    assert status == 0
+    assert "area/one" in out
+    assert "title of two" in out
+    assert "S: 220" not in out
+    assert postlab_says("run", *files(tmp_path, "one", "two"), "--dialogue")[1].count("S: 220") == 2
+
+
+def test_no_file_at_all_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert postlab_says("run", tmp_path / "empty")[::2] == (
+        2, "postlab: there is no scenario file\n",
+    )  # fmt: skip
+    assert postlab_says("run")[0] == 2
+
+
+def test_the_version_names_the_postfix_that_it_behaves_as() -> None:
+    assert "3.0.15" in postlab_says("version")[1]
+
+
+def test_a_folder_stands_for_the_scenario_files_below_it(tmp_path: Path) -> None:
+    paths = files(tmp_path, "b", "a")
+    (tmp_path / "area" / "a.json").write_text("{}")
+    assert expand([tmp_path, paths[0]]) == [paths[1], paths[0], paths[0]]
+
+
+def test_a_file_that_is_missing_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    done = run_one(tmp_path / "missing.yaml", 0)
+    assert done.bad_input
+    assert done.error.endswith("missing.yaml: cannot read it: No such file or directory")
+
+
+def test_workers_give_the_same_results_in_the_same_order(tmp_path: Path) -> None:
+    paths = [tmp_path / f"missing{n}.yaml" for n in range(3)]
+    found = [done.path for done in outcomes(paths, 0, 2)]
+    assert found == paths
+
+
+def test_the_command_line_starts_without_what_it_does_not_need() -> None:
+    code = (
+        "import sys, postlab.cli;"
+        "print([m for m in ('simpy','pydantic','rich.table','mta','sim','ruamel') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
