@@ -1,4 +1,4 @@
-"""Lookup tables: the class of all, and how one is opened by its ``type:name`` (dict(3), dict_open(3)).
+"""Lookup tables: the class of all, and how one is opened by its ``type:name`` (dict_open(3)).
 
 A type is a function that opens a table, registered with :func:`dict_type`.  Types of other
 packages are found through the entry point group ``postlab.dict_types``.  A table that cannot be
@@ -19,6 +19,7 @@ from mta.dict.flags import (
     DICT_FLAG_FIXED,
     DICT_FLAG_FOLD_FIX,
     DICT_FLAG_FOLD_MUL,
+    DICT_FLAG_MULTI_WRITER,
     DICT_FLAG_PATTERN,
     DICT_FLAG_UTF8_ACTIVE,
     DICT_FLAG_UTF8_REQUEST,
@@ -27,7 +28,7 @@ from mta.dict.flags import (
     dict_flags_str,
 )
 from mta.dict.process import HANDLES, TableProcess, surrogate_allowed, utf8_enabled
-from mta.system import Wait
+from mta.system import MICROSECONDS, File, Wait
 from mta.util.casefold import casefold, lowercase, valid_utf8
 
 _BAD_UTF8 = "malformed UTF-8 or invalid codepoint"
@@ -69,8 +70,9 @@ class Dict(ABC):
 
     #: Whether a lookup may wait; where it never does, ``get`` answers at once.
     remote = True
-    #: The file that ``dict_changed_name`` watches, and its modification time when it was read.
-    watched: str = ""
+    #: The file that ``dict_changed_name`` watches, and its modification time (seconds) when the
+    #: table was opened.
+    watched: File | None = None
     mtime: int = 0
 
     def __init__(self, process: TableProcess, kind: str, table: str, flags: int) -> None:
@@ -122,6 +124,12 @@ class Dict(ABC):
             return None
         return casefold(key) if self._fold else key
 
+    def folded(self, key: str) -> str:
+        """The key as it is kept, without any check."""
+        if not self._fold:
+            return key
+        return casefold(key, self.utf8)
+
     def _checked(self, key: str, value: str) -> str:
         """The result of a lookup, where it is valid."""
         if self.utf8 and not valid_utf8(value):
@@ -168,9 +176,6 @@ class Dict(ABC):
         """The number of the line that decides for a key, where the table comes from a text."""
         return None
 
-    def close(self) -> None:
-        """Ends the use of the table: what must be stored is stored."""
-
     @abstractmethod
     def _search(self, key: str) -> Wait[str | None]:
         """The value of a key that is folded and checked already."""
@@ -212,7 +217,7 @@ class Surrogate(LocalDict):
         self, process: TableProcess, kind: str, table: str, flags: int, reason: str
     ) -> None:
         super().__init__(process, kind, table, (flags & ~DICT_FLAG_FIXED) | DICT_FLAG_PATTERN)
-        self.owner = TRUSTED
+        self.owner = Owner(OWNER_TRUSTED)
         self.reason = reason
 
     def _fail(self) -> NoReturn:
@@ -365,7 +370,7 @@ def dict_open(
 
 def open_table(process: TableProcess, spec: str, open_flags: int, flags: int) -> Dict:
     """Opens a table that nobody else shares (dict_open(3) without the registry of names)."""
-    kind, colon, table = spec.partition(":")
+    kind, _, table = spec.partition(":")
     if not kind or not table:
         process.log.fatal(f'open dictionary: expecting "type:name" form instead of "{spec}"')
     opener = _opener(kind)
@@ -383,14 +388,16 @@ def dict_changed_name(process: TableProcess) -> str | None:
     """The name under which a process keeps a file-based table that has changed since it was opened;
     None where none has.  Daemons then log ``table NAME has changed -- restarting``.
     """
-    files = process.system.files
     for handle, table in handles(process).items():
-        if table.watched:
-            try:
-                if files.stat(table.watched).mtime != table.mtime:
-                    return handle
-            except OSError:
-                return handle
+        file = table.watched
+        if file is not None and (
+            file.nlink == 0
+            or (
+                not table.flags & DICT_FLAG_MULTI_WRITER
+                and file.mtime // MICROSECONDS != table.mtime
+            )
+        ):
+            return handle
     return None
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mta.dict.process import TableProcess
-from mta.lib import clients
 from mta.lib.maps import Maps
+from mta.lib.resolve_local import resolve_local
 from mta.lib.strip_addr import strip_addr
 from mta.system import Wait
 from mta.util.casefold import same_text
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
 
 
 class AddressMatch(NamedTuple):
@@ -21,7 +23,7 @@ class AddressMatch(NamedTuple):
     extension: str = ""
 
 
-def mail_addr_find(process: TableProcess, maps: Maps, address: str) -> Wait[AddressMatch | None]:
+def mail_addr_find(process: Process, maps: Maps, address: str) -> Wait[AddressMatch | None]:
     """The first result for, in this order: ``user+ext@domain``, ``user@domain``; where the domain
     is ``$myorigin`` or local (``mydestination``, ``inet_interfaces``, ``proxy_interfaces``)
     ``user+ext`` and ``user``; ``@domain``.  The address is in internal form.
@@ -52,8 +54,8 @@ def mail_addr_find(process: TableProcess, maps: Maps, address: str) -> Wait[Addr
     return None if value is None else AddressMatch(value)
 
 
-def _is_local(process: TableProcess, domain: str) -> Wait[bool]:
+def _is_local(process: Process, domain: str) -> Wait[bool]:
     conf = process.conf
     if same_text(domain, conf.myorigin, bool(conf.smtputf8_enable)):
         return True
-    return (yield from clients.resolve_local(process, domain))
+    return (yield from resolve_local(process, domain))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mta.dict.errors import TableError
-from mta.dict.process import TableProcess
 from mta.lib.mail_addr_crunch import mail_addr_crunch
 from mta.lib.mail_addr_find import AddressMatch, mail_addr_find
 from mta.lib.maps import Maps
 from mta.system import Wait
 
+if TYPE_CHECKING:
+    from mta.master.server import Process
+
 
 def mail_addr_map(
-    process: TableProcess, maps: Maps, address: str, propagate: bool
+    process: Process, maps: Maps, address: str, propagate: bool
 ) -> Wait[list[str] | None]:
     """The addresses (external form) that the tables give for one (internal form); None where they
     know nothing of it.  ``@domain`` as a result keeps the localpart, without its extension where

@@ -35,4 +35,5 @@ def _ask(process: TableProcess, name: str) -> bool:
     except StopIteration as done:
         return bool(done.value)
     steps.close()
-    process.log.fatal(f"{_PARAMETER}: a table that has to be asked over the network does not work")
+    process.log.fatal(f"{_PARAMETER}: a table that has to wait for its answer does not work here")
+    return False

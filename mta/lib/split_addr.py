@@ -16,15 +16,10 @@ def split_addr(process: TableProcess, localpart: str, delimiters: str) -> tuple[
     special name (postmaster, mailer-daemon, ``double_bounce_sender``), or, with ``-`` as delimiter
     and ``owner_request_special``, ``owner-list`` and ``list-request``.
     """
-    if not delimiters:
+    places = [place for place in map(localpart.find, delimiters) if place >= 0]
+    if not places or min(places) == 0 or _special(process, localpart, delimiters):
         return localpart, None
-    for place, char in enumerate(localpart):
-        if char in delimiters:
-            break
-    else:
-        return localpart, None
-    if place == 0 or _special(process, localpart, delimiters):
-        return localpart, None
+    place = min(places)
     return localpart[:place], localpart[place + 1 :]
 
 

@@ -25,7 +25,7 @@ _SUFFIX = f"({O_RDONLY:o},{dict_flags_str(_FLAGS)})"
 
 
 class Matcher(NamedTuple):
-    """How one of the things that a list is asked for is compared: with literal text, with tables."""
+    """How one of the things that a list is asked for is compared with literal text and tables."""
 
     text: TextMatcher
     table: TableMatcher
