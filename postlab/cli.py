@@ -100,9 +100,7 @@ def _one(done: Done, as_json: bool, dialogue: bool, log: bool) -> int:
     return OK
 
 
-def _many(
-    results: Iterator[Done], total: int, each: bool, dialogue: bool, log: bool
-) -> int:
+def _many(results: Iterator[Done], total: int, each: bool, dialogue: bool, log: bool) -> int:
     from reports.terminal import console, overview, show
 
     status = OK

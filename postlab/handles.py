@@ -120,9 +120,7 @@ class LabClient:
     def fingerprint(self) -> Fingerprint:
         """What the mail system logged at the end of the session: ``ehlo=1 mail=1 … commands=2``."""
         sessions = [c for c in self._lab.clients if c.address == self.address]
-        found = [
-            f for f in self._lab.story.fingerprints if f.client.endswith(f"[{self.address}]")
-        ]
+        found = [f for f in self._lab.story.fingerprints if f.client.endswith(f"[{self.address}]")]
         number = sessions.index(self)
         if number >= len(found):
             raise KeyError(f"no session of {self.address} has ended in the log")
@@ -238,7 +236,8 @@ class MailLog(Sequence[Line]):
         """The lines whose text matches a regular expression (somewhere), of one daemon or all."""
         wanted = re.compile(pattern)
         return [
-            line for line in self.lines
+            line
+            for line in self.lines
             if (not daemon or line.daemon == daemon) and wanted.search(line.text)
         ]
 

@@ -13,9 +13,7 @@ from reports.outcome import Delivered, QueueEntry, Waiting
 #: Where no mailbox is.
 _NOT_MAIL = ("/dev", "/etc", "/proc", "/tmp", "/usr", "/var/lib/postfix", "/var/spool/postfix")
 
-_FROM_LINE = re.compile(
-    r"(?m)(?:^|(?<=\n\n))(?=^From (?:\S+|\"[^\n]*\"\S*) +\w{3} \w{3} )"
-)
+_FROM_LINE = re.compile(r"(?m)(?:^|(?<=\n\n))(?=^From (?:\S+|\"[^\n]*\"\S*) +\w{3} \w{3} )")
 _ENTRY = re.compile(
     r"^(?P<id>[0-9A-Za-z]+)(?P<mark>[*!#]?)\s+(?P<size>\d+) "
     r"(?P<arrival>\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d)  ?(?P<sender>.*)$"

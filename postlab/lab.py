@@ -207,9 +207,7 @@ class Lab:
         self._agenda.append(client)
         return client
 
-    def submit(
-        self, user: str, *args: str, text: str = "Subject: test\n\ntest\n"
-    ) -> Pending:
+    def submit(self, user: str, *args: str, text: str = "Subject: test\n\ntest\n") -> Pending:
         """A user runs sendmail(1) with arguments and a message."""
         return self._later(lambda stage: stage.submit(user, list(args), text))
 
@@ -317,7 +315,8 @@ class Lab:
         Raises AssertionError where there is none, or more than one.
         """
         found = [
-            m for m in self.messages
+            m
+            for m in self.messages
             if (not queue_id or m.queue_id == queue_id)
             and (sender is None or m.sender == sender)
             and (not to or any(to in (f.recipient, f.original) for f in m.fates))

@@ -151,9 +151,7 @@ class ScenarioItem(pytest.Item):
         if not comparison.equal:
             raise OutcomeDiffers(comparison, report)
 
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
-    ) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The lines that differ, and how to see more."""
         error = excinfo.value
         if not isinstance(error, OutcomeDiffers):

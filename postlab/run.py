@@ -97,9 +97,7 @@ def queue_of(stage: Stage) -> list[QueueEntry]:
 
 
 def _delivered(stage: Stage) -> list[Delivered]:
-    found = [
-        Delivered(d.where, d.message, d.sender, d.recipients) for d in stage.record.delivered
-    ]
+    found = [Delivered(d.where, d.message, d.sender, d.recipients) for d in stage.record.delivered]
     mailboxes = harvest.Mailboxes(
         stage.mta.files, stage.scenario.mta.users, _home_mailbox(stage), stage.brought
     )

@@ -81,7 +81,8 @@ _WORDS = {
 def _path(item: Any) -> tuple[str | int, ...]:
     """The path of an error of pydantic without the names of its own that it puts there."""
     return tuple(
-        step for step in item["loc"]
+        step
+        for step in item["loc"]
         if not (isinstance(step, str) and (step.startswith("<") or step == "[key]"))
     )
 

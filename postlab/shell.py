@@ -96,6 +96,6 @@ def program(words: Sequence[str]) -> str:
     """The name of the program of a command: without the directories where the system's are."""
     name = words[0]
     for directory in _DIRECTORIES:
-        if name.startswith(directory) and "/" not in name[len(directory):]:
-            return name[len(directory):]
+        if name.startswith(directory) and "/" not in name[len(directory) :]:
+            return name[len(directory) :]
     return name

@@ -201,9 +201,7 @@ def _reject(story: Story, line: Line, queue_id: str, match: re.Match[str]) -> No
     )
 
 
-def _message(
-    story: Story, known: dict[str, Message], line: Line, queue_id: str, rest: str
-) -> None:
+def _message(story: Story, known: dict[str, Message], line: Line, queue_id: str, rest: str) -> None:
     message = known.get(queue_id)
     origin = _ORIGIN.match(rest)
     if message is None or (message.removed is not None and not rest.startswith("removed")):

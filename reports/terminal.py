@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +31,15 @@ _STATUS_STYLE = {
 _MOST_TROUBLES = 12
 _NARROWEST = 100
 
+#: Bytes that would do something to a terminal, or are no text, become question marks.
+_UNPRINTABLE = dict.fromkeys(
+    (*range(9), *range(11, 32), *range(127, 160), *range(0xDC80, 0xDD00)), "?"
+)
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(text.translate(_UNPRINTABLE), style=style)
+
 
 def console(stderr: bool = False) -> Console:
     """A console; where the output is no terminal it is wide enough for a table."""
@@ -52,14 +61,18 @@ def show(report: Report, page: Console, *, dialogue: bool = False, log: bool = F
     """Draws the report of one run."""
     story = read(report.outcome.log, report.moments)
     page.print()
-    page.print(Text(report.title, style="bold"))
-    page.print(Text(_where(report), style="dim"))
+    page.print(_text(report.title, style="bold"))
+    page.print(_text(_where(report), style="dim"))
     for title, part in _parts(report, story, dialogue=dialogue, log=log):
         page.print()
-        page.print(Text(title, style="bold cyan"))
-        page.print(part)
+        page.print(_text(title, style="bold cyan"))
+        if isinstance(part, Table):
+            page.print(Padding(part, (0, 0, 0, 2), expand=False))
+        else:
+            for line in part:
+                page.print(_text("  ").append_text(line), soft_wrap=True)
     page.print()
-    page.print(Text(_footer(report), style="dim"))
+    page.print(_text(_footer(report), style="dim"))
 
 
 def _where(report: Report) -> str:
@@ -70,7 +83,7 @@ def _where(report: Report) -> str:
 
 def _parts(
     report: Report, story: Story, *, dialogue: bool, log: bool
-) -> Iterable[tuple[str, RenderableType]]:
+) -> Iterable[tuple[str, Table | list[Text]]]:
     outcome = report.outcome
     if dialogue:
         for client in outcome.clients:
@@ -92,8 +105,7 @@ def _parts(
     elif story.troubles:
         yield "Warnings in the mail log", _troubles(report, story)
     if report.unused:
-        lines = Text("\n".join(report.unused), style="yellow")
-        yield "Never used by this run", Padding(lines, (0, 0, 0, 2))
+        yield "Never used by this run", [_text(line, style="yellow") for line in report.unused]
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
@@ -110,19 +122,15 @@ def _table(*columns: str | tuple[str, str]) -> Table:
     return table
 
 
-def _indented(table: Table) -> RenderableType:
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _sessions(report: Report, story: Story) -> RenderableType:
+def _sessions(report: Report, story: Story) -> Table:
     table = _table(("when", "right"), "client", "what it did")
     for item in story.fingerprints:
         when = since(item.moment, report.started)
-        table.add_row(Text(when), Text(item.client), Text(str(item) or "nothing"))
-    return _indented(table)
+        table.add_row(_text(when), _text(item.client), _text(str(item) or "nothing"))
+    return table
 
 
-def _messages(report: Report, messages: Sequence[Message]) -> RenderableType:
+def _messages(report: Report, messages: Sequence[Message]) -> Table:
     table = _table(
         ("when", "right"),
         ("queue id", "whole"),
@@ -138,18 +146,18 @@ def _messages(report: Report, messages: Sequence[Message]) -> RenderableType:
         for number, fate in enumerate(fates):
             first = number == 0
             table.add_row(
-                Text(since(message.arrived, report.started) if first else ""),
-                Text(message.queue_id if first else "", style="bold"),
-                Text(_sender(message) if first else ""),
+                _text(since(message.arrived, report.started) if first else ""),
+                _text(message.queue_id if first else "", style="bold"),
+                _text(_sender(message) if first else ""),
                 _recipient(fate),
-                Text(fate.status, style=_STATUS_STYLE.get(fate.status, "")),
-                Text(str(fate.attempts or "")),
-                Text(since(fate.last, report.started) if fate.attempts > 1 else ""),
-                Text(_reason(fate)),
+                _text(fate.status, style=_STATUS_STYLE.get(fate.status, "")),
+                _text(str(fate.attempts or "")),
+                _text(since(fate.last, report.started) if fate.attempts > 1 else ""),
+                _text(_reason(fate)),
             )
         for kind, queue_id in message.notices:
-            table.add_row("", "", "", "", "", "", "", Text(f"{kind}: {queue_id}", style="dim"))
-    return _indented(table)
+            table.add_row("", "", "", "", "", "", "", _text(f"{kind}: {queue_id}", style="dim"))
+    return table
 
 
 def _sender(message: Message) -> str:
@@ -157,9 +165,9 @@ def _sender(message: Message) -> str:
 
 
 def _recipient(fate: Fate) -> Text:
-    text = Text(fate.recipient)
+    text = _text(fate.recipient)
     if fate.original and fate.original.lower() != fate.recipient.lower():
-        text.append(f"\nfor {fate.original}", style="dim")
+        text.append_text(_text(f"\nfor {fate.original}", "dim"))
     return text
 
 
@@ -168,63 +176,62 @@ def _reason(fate: Fate) -> str:
     return fate.reason if told else f"{fate.relay}: {fate.reason}"
 
 
-def _rejects(report: Report, story: Story) -> RenderableType:
+def _rejects(report: Report, story: Story) -> Table:
     table = _table(("when", "right"), "what", "client", "from", "to", ("reply", "wide"))
     for item in story.rejects:
         what = f"{item.kind} at {item.stage}" if item.stage else item.kind
         table.add_row(
-            Text(since(item.moment, report.started)),
-            Text(what, style="red" if "reject" in item.kind else "yellow"),
-            Text(item.client),
-            Text("" if item.sender is None else item.sender or "<>"),
-            Text(item.recipient or ""),
-            Text(item.reply),
+            _text(since(item.moment, report.started)),
+            _text(what, style="red" if "reject" in item.kind else "yellow"),
+            _text(item.client),
+            _text("" if item.sender is None else item.sender or "<>"),
+            _text(item.recipient or ""),
+            _text(item.reply),
         )
-    return _indented(table)
+    return table
 
 
-def _queue(report: Report) -> RenderableType:
+def _queue(report: Report) -> Table:
     table = _table(("queue", "whole"), ("queue id", "whole"), "from", "to", ("reason", "wide"))
     for entry in report.outcome.queue:
         for number, item in enumerate(entry.recipients):
             first = number == 0
             table.add_row(
-                Text(entry.queue if first else "", style="yellow"),
-                Text(entry.queue_id if first else "", style="bold"),
-                Text((entry.sender or "<>") if first else ""),
-                Text(item.address),
-                Text(item.reason),
+                _text(entry.queue if first else "", style="yellow"),
+                _text(entry.queue_id if first else "", style="bold"),
+                _text((entry.sender or "<>") if first else ""),
+                _text(item.address),
+                _text(item.reason),
             )
-    return _indented(table)
+    return table
 
 
-def _commands(report: Report) -> RenderableType:
-    parts: list[RenderableType] = []
+def _commands(report: Report) -> list[Text]:
+    parts: list[Text] = []
     for item in report.outcome.commands:
-        line = Text(f"$ {item.command}", style="bold")
+        line = _text(f"$ {item.command}", style="bold")
         if item.exit:
             line.append(f"   exit {item.exit}", style="red")
         parts.append(line)
         if item.output:
-            parts.append(Text(item.output.rstrip("\n"), no_wrap=True, overflow="fold"))
-    return Padding(Group(*parts), (0, 0, 0, 2))
+            parts += [_text(line) for line in item.output.rstrip("\n").split("\n")]
+    return parts
 
 
 _SPEAKER_STYLE = {"S": "", "C": "bold", "*": "dim"}
 
 
-def _transcript(dialogue: Dialogue) -> RenderableType:
-    lines = [Text(line, style=_SPEAKER_STYLE.get(line[:1], "")) for line in dialogue.transcript]
-    return Padding(Group(*lines), (0, 0, 0, 2))
+def _transcript(dialogue: Dialogue) -> list[Text]:
+    return [_text(line, style=_SPEAKER_STYLE.get(line[:1], "")) for line in dialogue.transcript]
 
 
-def _log(report: Report) -> RenderableType:
+def _log(report: Report) -> list[Text]:
     parts = []
     for number, line in enumerate(report.outcome.log):
         moment = report.moments[number] if number < len(report.moments) else 0
-        text = Text(f"{date(moment)} " if moment else "", style="dim")
-        parts.append(text.append(line, style=_line_style(line)))
-    return Padding(Group(*parts), (0, 0, 0, 2))
+        text = _text(f"{date(moment)} " if moment else "", style="dim")
+        parts.append(text.append_text(_text(line, _line_style(line))))
+    return parts
 
 
 def _line_style(line: str) -> str:
@@ -234,14 +241,15 @@ def _line_style(line: str) -> str:
     return "not dim yellow" if text.startswith("warning: ") else "not dim"
 
 
-def _troubles(report: Report, story: Story) -> RenderableType:
+def _troubles(report: Report, story: Story) -> Table:
     table = _table(("when", "right"), "who", ("what", "wide"))
     for line in story.troubles[:_MOST_TROUBLES]:
-        table.add_row(Text(since(line.moment, report.started)), line.service, Text(line.text))
+        when = since(line.moment, report.started)
+        table.add_row(_text(when), _text(line.service), _text(line.text))
     if len(story.troubles) > _MOST_TROUBLES:
         more = len(story.troubles) - _MOST_TROUBLES
-        table.add_row("", "", Text(f"and {more} more (--log shows all)", style="dim"))
-    return _indented(table)
+        table.add_row("", "", _text(f"and {more} more (--log shows all)", style="dim"))
+    return table
 
 
 def _footer(report: Report) -> str:
@@ -255,13 +263,20 @@ def _footer(report: Report) -> str:
 
 def overview(rows: Sequence[tuple[str, Report | str]], page: Console) -> None:
     """A line for each of many runs; a text in place of a report says why there is none."""
-    table = _table("scenario", ("sent", "right"), ("deferred", "right"), ("bounced", "right"),
-                   ("rejected", "right"), ("queue", "right"), ("title", "wide"))
+    table = _table(
+        "scenario",
+        ("sent", "right"),
+        ("deferred", "right"),
+        ("bounced", "right"),
+        ("rejected", "right"),
+        ("queue", "right"),
+        ("title", "wide"),
+    )
     failed = []
     for name, report in rows:
         if isinstance(report, str):
             failed.append((name, report))
-            table.add_row(Text(name), *[""] * 5, Text("no outcome, see below", style="red"))
+            table.add_row(_text(name), *[""] * 5, _text("no outcome, see below", style="red"))
             continue
         story = read(report.outcome.log, report.moments)
         fates = [fate.status for message in story.messages for fate in message.fates]
@@ -273,13 +288,16 @@ def overview(rows: Sequence[tuple[str, Report | str]], page: Console) -> None:
             rejected,
             len(report.outcome.queue),
         ]
-        table.add_row(Text(name), *[str(n or "") for n in counts], Text(report.title))
+        table.add_row(_text(name), *[str(n or "") for n in counts], _text(report.title))
     page.print(table)
     for name, said in failed:
         page.print()
-        page.print(Text(name, style="bold red"))
-        page.print(Text(said))
+        page.print(_text(name, style="bold red"))
+        page.print(_text(said))
     done = len(rows) - len(failed)
     page.print()
-    page.print(Text(f"{done} of {len(rows)} scenarios have an outcome",
-                    style="red" if failed else "green"))
+    page.print(
+        _text(
+            f"{done} of {len(rows)} scenarios have an outcome", style="red" if failed else "green"
+        )
+    )

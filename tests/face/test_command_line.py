@@ -127,7 +127,9 @@ def test_a_folder_stands_for_the_scenario_files_below_it(tmp_path: Path) -> None
     assert expand([tmp_path, paths[0]]) == [paths[1], paths[0], paths[0]]
 
 
-def test_a_file_that_is_missing_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_missing_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
     done = run_one(tmp_path / "missing.yaml", 0)
     assert done.bad_input

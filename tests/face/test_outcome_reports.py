@@ -150,6 +150,12 @@ def test_dialogue_and_log_come_on_request() -> None:
     assert LOG[6] not in as_text(report(), width=200)
 
 
+def test_nothing_that_a_peer_says_moves_the_terminal() -> None:
+    odd = report()
+    odd.outcome.clients[0].transcript.append("S: 220 \x1b[2J\x07\udcff\x9b31m")
+    assert "S: 220 ?[2J???31m" in as_text(odd, dialogue=True)
+
+
 def test_the_overview_has_a_line_for_each_run_and_the_reason_where_there_is_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -117,7 +117,11 @@ def test_everything_that_the_format_knows_is_read() -> None:
     assert scenario.mta.commands["/usr/bin/filter"].exit == 75
     assert scenario.mta.commands["/usr/bin/quiet"].output == ""
     peer = scenario.peers["mx.dest.test"]
-    assert (peer.port, peer.banner, peer.extensions) == (2525, "220 hello", ["PIPELINING", "SIZE 100"])
+    assert (peer.port, peer.banner, peer.extensions) == (
+        2525,
+        "220 hello",
+        ["PIPELINING", "SIZE 100"],
+    )
     assert [rule.do for rule in peer.replies] == [None, None, "silent", "close"]
     assert peer.replies[0].times == 1
     assert peer.tls is not None

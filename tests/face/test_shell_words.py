@@ -37,7 +37,9 @@ def test_what_is_not_simulated_is_refused_aloud(line: str) -> None:
         parse(line)
 
 
-def shell(line: str, results: dict[str, tuple[int, str]]) -> tuple[int, str, list[list[str]], float]:
+def shell(
+    line: str, results: dict[str, tuple[int, str]]
+) -> tuple[int, str, list[list[str]], float]:
     """Runs a line: status, output, what was run, and the seconds that it took."""
     world = World()
     machine = world.machine("mta")
