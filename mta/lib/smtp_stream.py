@@ -167,15 +167,14 @@ class SmtpStream:
         while True:
             data = self._in
             start = self._at
-            if previous != "L" and (match := _LAST_LINE.match(data, start)):
-                self._at = match.end()
-                return [], True
-            match = _LAST_LINE_LATER.search(data, start)
-            stop = match.start() + 1 if match else data.rfind(b"\n", start) + 1
+            last = _last_line(data, start, limit, previous != "L")
+            stop, self._at = last or (data.rfind(b"\n", start) + 1, start)
             if stop > start:
-                self._at = match.end() if match else stop
+                self._at = max(self._at, stop)
                 lines = data[start : stop - 1].split(b"\n")
-                return _text_records(lines, limit, previous, unstuff), match is not None
+                return _text_records(lines, limit, previous, unstuff), last is not None
+            if last:
+                return [], True
             part = self.take(limit)
             if part is not None:
                 if unstuff and previous != "L" and part.startswith(b"."):
@@ -196,6 +195,10 @@ class SmtpStream:
         """The time limit of a new operation begins (smtp_timeout_reset)."""
         self._left = int(self.timeout * _MICROSECONDS)
 
+    def _started(self) -> int:
+        """The moment, where a deadline needs it."""
+        return self._now() if self.deadline and self._now is not None else 0
+
     def _wait(self) -> float:
         if not self.deadline:
             return self.timeout or _FOREVER
@@ -209,7 +212,7 @@ class SmtpStream:
         if self._out:
             yield from self._send()
         wait = self._wait()
-        started = self._now() if self._now and self.deadline else 0
+        started = self._started()
         try:
             data = yield self.stream.read(size, wait)
         except TimedOut:
@@ -218,8 +221,7 @@ class SmtpStream:
             raise SmtpEof from None
         if not data:
             raise SmtpEof
-        if started and self._now:
-            self._left -= self._now() - started
+        self._left += started - self._started()
         if self._at < len(self._in):
             self._in = self._in[self._at :] + data
         else:
@@ -269,7 +271,7 @@ class SmtpStream:
         self._out.clear()
         self._out_size = 0
         wait = self._wait()
-        started = self._now() if self._now and self.deadline else 0
+        started = self._started()
         self.stream.write(data)
         try:
             yield self.stream.flush(wait)
@@ -277,8 +279,7 @@ class SmtpStream:
             raise SmtpTimeout from None
         except Gone:
             raise SmtpEof from None
-        if started and self._now:
-            self._left -= self._now() - started
+        self._left += started - self._started()
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -297,6 +298,21 @@ class SmtpStream:
             self.stream.write(b"".join(self._out))
             self.purge()
         self.stream.close()
+
+
+def _last_line(data: bytes, start: int, limit: int, fresh: bool) -> tuple[int, int] | None:
+    """Where the line that is a lone dot begins and ends.  CRs may follow the dot, but not so many
+    that the line is too long; ``fresh`` tells that a line begins at the start.
+    """
+    match = _LAST_LINE.match(data, start) if fresh else None
+    if match is None:
+        match = _LAST_LINE_LATER.search(data, start)
+    while match is not None:
+        begin = match.start() + (data[match.start()] == _LF)
+        if not limit or match.end() - begin <= limit + 1:
+            return begin, match.end()
+        match = _LAST_LINE_LATER.search(data, match.end() - 1)
+    return None
 
 
 def _text_records(

@@ -145,9 +145,9 @@ _UTF8_LEADS = (
 )
 
 
-def uxtext_quote(text: str, special: str = "") -> str | None:
+def uxtext_quote(text: str, special: str = "") -> str:
     r"""utf-8-addr-xtext: backslash, anything but printable ASCII, and the specials become
-    ``\x{XX}`` with the number of the character; None for what is not UTF-8 (RFC 6533).
+    ``\x{XX}`` with the number of the character (RFC 6533).  Ends at what is not UTF-8.
     """
     data = to_bytes(text)
     out: list[str] = []
@@ -160,7 +160,7 @@ def uxtext_quote(text: str, special: str = "") -> str | None:
             continue
         decoded = _decode_utf8(data, offset)
         if decoded is None:
-            return None
+            break
         number, offset = decoded
         out.append(f"\\x{{{number:02X}}}")
     return "".join(out)

@@ -319,19 +319,22 @@ def get(data: bytes | bytearray, offset: int) -> tuple[str, bytes, int] | None:
 
 
 def records(
-    data: bytes | bytearray, offset: int = 0, follow: bool = True
+    data: bytes | bytearray, offset: int = 0, follow: bool = True, hidden: bool = False
 ) -> Iterator[tuple[int, str, bytes]]:
     """The records from an offset on: (offset, type, data).
 
-    With ``follow``, as rec_get(3) has it by default: jumps are followed, padding is skipped, and
-    ``E`` is the last record.  Without, every record of the file, to its very end.  The data may be
-    edited in place meanwhile.  Raises RecordError.
+    With ``follow``, as rec_get(3) has it by default: jumps are followed and not shown, padding is
+    skipped, and ``E`` is the last record; ``hidden`` shows jumps and padding on the way.  Without,
+    every record of the file as they lie, to its very end.  The data may be edited in place
+    meanwhile.  Raises RecordError.
     """
     last_jump = reverse_jumps = 0
     while (found := get(data, offset)) is not None:
         start = offset
         rec_type, value, offset = found
         if follow:
+            if hidden and rec_type in (REC_TYPE_PTR, REC_TYPE_DTXT):
+                yield start, rec_type, value
             if rec_type == REC_TYPE_PTR:
                 target = decode_ptr(value)
                 if target:

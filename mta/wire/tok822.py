@@ -28,17 +28,23 @@ TOK822_STR_TRNC = 1 << 3  #: strip comments from addresses that have too many of
 TOK822_STR_DEFL = TOK822_STR_NONE
 TOK822_STR_HEAD = TOK822_STR_LINE | TOK822_STR_TRNC  #: for headers
 
-_SPACES = " \t\r\n"
-_OPERATORS = frozenset('|%!()<>@,;:\\".[]')
 _WORDS = frozenset((TOK822_ATOM, TOK822_QSTRING, TOK822_DOMLIT))
 _NON_OPERATORS = _WORDS | {TOK822_COMMENT, TOK822_ADDR}
 _MAX_NONADDR_LENGTH = 250
 
+#: The common tokens: a plain atom, an operator, white space.
+_EASY = re.compile(
+    r'([^\x00-\x20\x7f|%!()<>@,;:\\".\[\]]++)(?![\x00-\x08\x0b\x0c\x0e-\x1f\x7f\\])'
+    r"|([|%!)<>@,;:.\]])|[ \t\r\n]+"
+)
+#: A text without anything but them, and how to split it.
+_ALL_EASY = re.compile(r'[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f("\[\\]*')
+_EASY_WORDS = re.compile(r"([^ \t\r\n|%!)<>@,;:.\]]+)|([|%!)<>@,;:.\]])")
 _ATOM = re.compile(r'(?:[^ \t\r\n|%!()<>@,;:\\".\[\]]|\\.)+', re.DOTALL)
 _QSTRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 _DOMLIT = re.compile(r"(?:[^\]\\]|\\.)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_BLANKS = re.compile(r"[\t\r\n]")
+_BLANKS = str.maketrans("\t\r\n", "   ")
 _NEEDS_QUOTES = re.compile(r'[\x00-\x20\x7f|%!()<>@,;:\\".\[\]]')
 _QUOTE_QSTRING = re.compile(r'["\\\r\n]')
 _QUOTE_DOMLIT = re.compile(r"[\\\r\n]")
@@ -56,7 +62,7 @@ class Token:
     def __init__(self, type: str, text: str = "", children: list[Token] | None = None) -> None:
         self.type = type
         self.text = text
-        self.children: list[Token] = [] if children is None else children
+        self.children = [] if children is None else children
         self.owned = False
 
     def __repr__(self) -> str:
@@ -118,37 +124,53 @@ def tok822_grep(tokens: Sequence[Token], type: str = TOK822_ADDR) -> list[Token]
 
 def tok822_scan(text: str, limit: int = 0) -> list[Token]:
     """The tokens of a text in external form, in a row; at most ``limit`` when that is not 0."""
+    if _ALL_EASY.fullmatch(text):
+        words = _EASY_WORDS.findall(text)
+        return [
+            Token(TOK822_ATOM, atom) if atom else Token(operator)
+            for atom, operator in (words[:limit] if limit else words)
+        ]
     text = text.partition("\0")[0]
     tokens: list[Token] = []
+    add = tokens.append
+    easy = _EASY.match
     at = 0
     end = len(text)
     while at < end:
-        char = text[at]
-        if char in _SPACES:
-            at += 1
-            continue
-        if char == "(":
-            stop = _comment_end(text, at + 1)
-            tokens.append(Token(TOK822_COMMENT, text[at:stop]))
-            at = stop
-        elif char == "[":
-            value, at = _collect(_DOMLIT, text, at + 1)
-            tokens.append(Token(TOK822_DOMLIT, value))
-            at += 1
-        elif char == '"':
-            value, at = _collect(_QSTRING, text, at + 1)
-            tokens.append(Token(TOK822_QSTRING, value))
-            at += 1
-        elif char != "\\" and char in _OPERATORS:
-            tokens.append(Token(char))
-            at += 1
+        match = easy(text, at)
+        if match:
+            at = match.end()
+            if match.lastindex == 1:
+                add(Token(TOK822_ATOM, match[1]))
+            elif match.lastindex == 2:
+                add(Token(match[2]))
+            else:
+                continue
         else:
-            value, at = _collect(_ATOM, text, at)
-            quoted = _NEEDS_QUOTES.search(value)
-            tokens.append(Token(TOK822_QSTRING if quoted else TOK822_ATOM, value))
+            at = _scan_other(text, at, add)
         if limit and len(tokens) >= limit:
             break
     return tokens
+
+
+def _scan_other(text: str, at: int, add: Callable[[Token], None]) -> int:
+    """A token that is not an easy one; where it ends."""
+    char = text[at]
+    if char == "(":
+        stop = _comment_end(text, at + 1)
+        add(Token(TOK822_COMMENT, text[at:stop]))
+        return stop
+    if char == "[":
+        value, at = _collect(_DOMLIT, text, at + 1)
+        add(Token(TOK822_DOMLIT, value))
+        return at + 1
+    if char == '"':
+        value, at = _collect(_QSTRING, text, at + 1)
+        add(Token(TOK822_QSTRING, value))
+        return at + 1
+    value, at = _collect(_ATOM, text, at)
+    add(Token(TOK822_QSTRING if _NEEDS_QUOTES.search(value) else TOK822_ATOM, value))
+    return at
 
 
 def _collect(pattern: re.Pattern[str], text: str, start: int) -> tuple[str, int]:
@@ -162,7 +184,7 @@ def _collect(pattern: re.Pattern[str], text: str, start: int) -> tuple[str, int]
         value = _ESCAPE.sub(r"\1", value)
     if text.startswith("\\", stop):
         stop = len(text)
-    return _BLANKS.sub(" ", value), stop
+    return value.translate(_BLANKS), stop
 
 
 def _comment_end(text: str, at: int) -> int:
