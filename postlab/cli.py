@@ -1,14 +1,16 @@
-"""The command line: ``postlab run``, ``postlab version``.
+"""The command line: ``postlab run``, ``postlab conform``, ``postlab version``.
 
 Exit status: 0 where every scenario has an outcome; 1 where one has none (it asks for what this
-version cannot do, or a defect of Postlab stopped it); 2 where an argument or a file is wrong.
+version cannot do, or a defect of Postlab stopped it), or differs from its recorded outcome; 2 where
+an argument or a file is wrong.
 """
 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postlab.batch import Done
+    from postlab.conform import Verdict
     from reports.outcome import Report
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="postlab",
@@ -130,7 +135,7 @@ def _write(results: Iterator[Done], folder: Path, total: int) -> int:
     return status
 
 
-def _with_progress(results: Iterator[Done], total: int) -> Iterator[Done]:
+def _with_progress(results: Iterator[T], total: int) -> Iterator[T]:
     """The results, with a bar on a terminal where there are many."""
     if total < _MANY or not sys.stderr.isatty():
         yield from results
@@ -144,6 +149,57 @@ def _with_progress(results: Iterator[Done], total: int) -> Iterator[Done]:
 
 
 @app.command()
+def conform(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Scenario files with NAME.json beside, or folders with such."),
+    ],
+    show: Annotated[bool, typer.Option(help="Show the lines that differ.")] = False,
+    adopt: Annotated[
+        Path | None,
+        typer.Option(help="Copy the scenarios that agree to FOLDER/AREA/.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of all chance in the world.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to run the files in.")] = 1,
+) -> None:
+    """Hold scenarios against their recorded outcomes (NAME.json beside NAME.yaml)."""
+    from postlab import conform as conformity
+
+    paths = conformity.recorded(files)
+    if not paths:
+        typer.echo("postlab: there is no scenario file with an outcome beside it", err=True)
+        raise typer.Exit(BAD_INPUT)
+    found = []
+    for verdict in _with_progress(conformity.verdicts(paths, seed, workers), len(paths)):
+        found.append(verdict)
+        if not verdict.equal:
+            _echo(_difference(verdict, show))
+    for area, score in [*conformity.by_area(found).items(), ("all", conformity.Score(found))]:
+        count = len(score.verdicts)
+        _echo(f"{area:16} equal {score.equal:3} of {count:3}   lines {100 * score.share:5.1f} %")
+    if adopt is not None:
+        for path in conformity.adopt(found, adopt):
+            _echo(f"adopted {path}")
+    raise typer.Exit(OK if all(verdict.equal for verdict in found) else NO_OUTCOME)
+
+
+def _difference(verdict: Verdict, show: bool) -> str:
+    name = f"{verdict.area}/{verdict.path.stem}"
+    if verdict.comparison is None:
+        return f"{name}: no outcome: {verdict.error}"
+    sections = verdict.comparison.different()
+    said = f"{name}: " + ", ".join(f"{s.name} {s.share:.2f}" for s in sections)
+    return f"{said}\n{verdict.comparison.text()}" if show else said
+
+
+def _echo(text: str) -> None:
+    """Prints a line, whatever bytes are in it."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    _flush()
+
+
+@app.command()
 def version() -> None:
     """Print the version of Postlab, and that of the Postfix that it behaves as."""
     typer.echo(f"postlab {__version__} (behaves as Postfix 3.0.15)")
@@ -151,6 +207,9 @@ def version() -> None:
 
 def main() -> None:
     """The command ``postlab``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

@@ -117,6 +117,29 @@ def test_no_file_at_all_is_told(tmp_path: Path) -> None:
     assert postlab_says("run")[0] == 2
 
 
+def test_conform_says_what_agrees_and_adopts_it(tmp_path: Path) -> None:
+    one, two, tls = files(tmp_path, "one", "two", "tls")
+    said = {"clients": [{"from": "198.51.100.7", "transcript": ["S: 220 seed 0"]}]}
+    one.with_suffix(".json").write_text(json.dumps(said))
+    two.with_suffix(".json").write_text(json.dumps({"log": ["postfix/smtpd[1]: x"]}))
+    tls.with_suffix(".json").write_text("{}")
+    target = tmp_path / "adopted"
+    status, out, _ = postlab_says("conform", tmp_path / "area", "--show", "--adopt", target)
+    assert status == 1
+    assert "area/tls: no outcome" in out
+    assert "area/two: clients" in out
+    assert "+postfix/smtpd: x" not in out
+    assert "-postfix/smtpd: x" in out
+    assert "area             equal   1 of   3" in out
+    assert [p.name for p in sorted(target.rglob("*.*"))] == ["one.json", "one.yaml"]
+    status, out, _ = postlab_says("conform", one, "--adopt", target)
+    assert (status, "adopted" in out) == (0, False)
+
+
+def test_conform_without_a_recorded_outcome_is_told(tmp_path: Path) -> None:
+    assert postlab_says("conform", *files(tmp_path, "one"))[0] == 2
+
+
 def test_the_version_names_the_postfix_that_it_behaves_as() -> None:
     assert "3.0.15" in postlab_says("version")[1]
 
