@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mta.lib.host_lookup import GAI_STRERROR, forward_addresses
+from mta.lib.inet_proto import inet_families
 from mta.system import ConnectError, Inet, Stream, TimedOut, Unix, Wait
 from mta.util.host_port import HostPortError, host_port
 
@@ -59,10 +60,8 @@ def unix_connect(process: Process, path: str, timeout: float) -> Wait[Stream]:
 
 def _family(process: Process) -> int:
     """The one address family of ``inet_protocols``; 0 for both."""
-    words = process.conf.inet_protocols.replace(",", " ").lower().split()
-    if "all" in words or ("ipv4" in words and "ipv6" in words):
-        return 0
-    return 6 if words == ["ipv6"] else 4
+    families = inet_families(process.conf.inet_protocols)
+    return families[0] if len(families) == 1 else 0
 
 
 def _port(text: str) -> int | None:

@@ -17,6 +17,7 @@ from mta.system import Wait
 
 if TYPE_CHECKING:
     from mta.master.server import Process
+    from mta.smtpd.destination import Destination
 
 # Conversation stages, for "lost connection after ..." and access control.
 SMTPD_AFTER_CONNECT = "CONNECT"
@@ -143,6 +144,11 @@ class TlsContext(Protocol):
     is_present: bool
     is_trusted: bool
 
+    def details(self) -> list[str]:
+        """Lines of the Received header after the first: key exchange and signatures (each begins
+        with a tab; none where the library does not say).
+        """
+
 
 class MilterSession(Protocol):
     """The milters of one conversation.  Each event returns None or the whole reply to send
@@ -158,8 +164,10 @@ class MilterSession(Protocol):
     def mail(self, session: Session, argv: list[str]) -> Wait[str | None]:
         """MAIL FROM: the address in external form and the parameters of the command."""
 
-    def rcpt(self, session: Session, argv: list[str]) -> Wait[str | None]:
-        """RCPT TO.  With one argument after a rejection: the address alone (``{rcpt_mailer}``)."""
+    def rcpt(self, session: Session, argv: list[str], refusal: str | None) -> Wait[str | None]:
+        """RCPT TO.  ``refusal`` is our own (``session.milter_reject_text``): milters that asked for
+        rejected recipients (SMFIP_RCPT_REJ) hear of it.
+        """
 
     def data(self, session: Session) -> Wait[str | None]:
         """DATA."""
@@ -169,6 +177,9 @@ class MilterSession(Protocol):
 
     def other_event(self, session: Session) -> str | None:
         """A pending reply of an earlier event, for commands that milters do not see."""
+
+    def dummy_to_cleanup(self, session: Session, message: CleanupMessage) -> Wait[None]:
+        """A place-holder at the start of the envelope: milters will come (milter_dummy)."""
 
     def send_to_cleanup(self, session: Session, message: CleanupMessage) -> Wait[None]:
         """Hands the milters over to cleanup(8) for the content of the message."""
@@ -208,12 +219,13 @@ class Session:
         "defer_if_permit_helo",
         "defer_if_permit_sender",
         "defer_if_reject",
+        "dest",
         "dest_addr",
         "dest_port",
         "discard",
         "dsn_envid",
         "dsn_ret",
-        "ehlo_argv",
+        "ehlo_discard_error",
         "ehlo_discard_mask",
         "encoding",
         "err",
@@ -328,7 +340,7 @@ class Session:
         self.protocol = "SMTP"  #: or ESMTP
         self.etrn_name: str | None = None
         self.ehlo_discard_mask = 0
-        self.ehlo_argv: list[str] = []
+        self.ehlo_discard_error = False  #: the table of such masks could not be searched
         self.rewrite_context: str = ""  #: set by check_rewrite: local or remote
 
         # The mail transaction
@@ -344,7 +356,8 @@ class Session:
         self.dsn_envid: str | None = None
         self.dsn_ret = 0  #: DSN_RET_*
         self.queue_id: str | None = None
-        self.cleanup: CleanupMessage | None = None
+        self.dest: Destination | None = None  #: whom the message goes to
+        self.cleanup: CleanupMessage | None = None  #: its records (``dest.message``)
         self.instance = ""  #: policy query correlation
         self.seqno = 0
 

@@ -1,0 +1,185 @@
+"""STARTTLS and TLS from the first byte on (smtpd_start_tls).
+
+A TLS engine plugs in through :func:`tls_server_init`.  Until there is one, STARTTLS is neither
+announced nor taken, and ``smtpd_tls_security_level`` is a loud warning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from mta.lib.smtp_stream import SmtpEof, SmtpQuiet
+from mta.smtpd import limits, sasl
+from mta.smtpd.chat import chat_query, chat_reply
+from mta.smtpd.reset import helo_reset, mail_reset, rcpt_reset
+from mta.smtpd.state import (
+    MAIL_ERROR_POLICY,
+    MAIL_ERROR_PROTOCOL,
+    MAIL_ERROR_SOFTWARE,
+    Session,
+    TlsContext,
+)
+from mta.smtpd.token import Token
+from mta.system import Wait
+from mta.wire.ehlo_mask import EHLO_MASK_STARTTLS
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
+    from mta.smtpd.server import Server
+
+
+class TlsServer(Protocol):
+    """The TLS engine of a process (smtpd_tls_ctx)."""
+
+    def start(self, session: Session, require_certificate: bool) -> Wait[TlsContext | None]:
+        """The handshake over ``session.client``, whose stream is replaced by one that encrypts;
+        None, after a line in the log, where it fails.
+        """
+
+    def stop(self, session: Session, failure: bool) -> Wait[None]:
+        """Ends TLS on the connection."""
+
+
+#: Whether there is an engine at all.
+AVAILABLE = False
+
+
+def tls_server_init(process: Process, server: Server) -> TlsServer | None:
+    """The TLS engine for the configuration; None where it does not work, so that STARTTLS gets a
+    454.
+    """
+    process.log.warning(
+        "TLS is not implemented yet: smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls "
+        "and smtpd_tls_wrappermode are ignored"
+    )
+    return None
+
+
+def starttls_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
+    """STARTTLS (RFC 3207)."""
+    server = session.server
+    refusal = _refusal(session, len(argv))
+    if refusal is not None:
+        error, text = refusal
+        session.error_mask |= error
+        yield from chat_reply(session, text)
+        return False
+    if (yield from _too_many_sessions(session)):
+        session.process.log.warning(
+            f"Refusing STARTTLS request from {session.namaddr} for service {session.service}"
+        )
+        yield from chat_reply(
+            session, f"454 4.7.0 Error: too many new TLS sessions from {session.namaddr}"
+        )
+        return False
+    yield from chat_reply(session, "220 2.0.0 Ready to start TLS")
+    yield from session.client.flush()
+    session.client.purge()
+    yield from helo_reset(session)
+    yield from mail_reset(session)
+    rcpt_reset(session)
+    yield from start_tls(session, server)
+    return True
+
+
+def _refusal(session: Session, argc: int) -> tuple[int, str] | None:
+    server = session.server
+    if argc != 1:
+        return MAIL_ERROR_PROTOCOL, "501 5.5.4 Syntax: STARTTLS"
+    if session.milters is not None:
+        text = session.milters.other_event(session) or ""
+        if text.startswith("5"):
+            return MAIL_ERROR_POLICY, text
+        if text.startswith("4"):
+            return MAIL_ERROR_POLICY, "454 4.3.0 Try again later"
+    if session.tls_context is not None:
+        return MAIL_ERROR_PROTOCOL, "554 5.5.1 Error: TLS already active"
+    if not server.use_tls or session.ehlo_discard_mask & EHLO_MASK_STARTTLS:
+        return MAIL_ERROR_PROTOCOL, "502 5.5.1 Error: command not implemented"
+    if server.tls is None:
+        return MAIL_ERROR_SOFTWARE, "454 4.7.0 TLS not available due to local problem"
+    return None
+
+
+def _too_many_sessions(session: Session) -> Wait[bool]:
+    """Whether the client has begun too many TLS sessions of late."""
+    limit = session.process.conf.smtpd_client_new_tls_session_rate_limit
+    if (yield from limits.rate(session, "newtls_status", limit)):
+        session.error_mask |= MAIL_ERROR_POLICY
+        return True
+    return False
+
+
+def wrapper_mode(session: Session) -> Wait[bool]:
+    """TLS before the first word (``smtpd_tls_wrappermode``); False where the client has to go."""
+    log = session.process.log
+    if session.server.tls is None:
+        log.warning(
+            f"Wrapper-mode request dropped from {session.namaddr} for service {session.service}. "
+            "TLS context initialization failed. For details see earlier warnings in your logs."
+        )
+        return False
+    if (yield from _too_many_sessions(session)):
+        log.warning(
+            f"Refusing TLS service request from {session.namaddr} for service {session.service}"
+        )
+        return False
+    yield from start_tls(session, session.server)
+    return True
+
+
+def start_tls(session: Session, server: Server) -> Wait[None]:
+    """The handshake and what follows from it.  Raises SmtpEof where it fails, SmtpQuiet where the
+    client has begun too many.
+    """
+    process = session.process
+    conf = process.conf
+    engine = server.tls
+    if engine is None:
+        raise SmtpEof
+    required = bool(conf.smtpd_tls_req_ccert and server.enforce_tls)
+    context = session.tls_context = yield from engine.start(session, required)
+    limit = conf.smtpd_client_new_tls_session_rate_limit
+    if context is None or not getattr(context, "session_reused", False):
+        rate = yield from limits.rate(session, "newtls", limit)
+        if rate:
+            session.error_mask |= MAIL_ERROR_POLICY
+            process.log.warning(
+                f"New TLS session rate limit exceeded: {rate} from {session.namaddr} "
+                f"for service {session.service}"
+            )
+            if context is not None:
+                yield from chat_reply(
+                    session,
+                    f"421 4.7.0 {conf.myhostname} Error: too many new TLS sessions "
+                    f"from {session.namaddr}",
+                )
+            raise SmtpQuiet
+    if context is None:
+        raise SmtpEof
+    if required and not context.is_trusted:
+        yield from _reject_certificate(session, context)
+        return
+    if conf.smtpd_sasl_auth_enable and not session.stand_alone:
+        if session.sasl_server is not None:
+            sasl.sasl_logout(session)
+            sasl.sasl_deactivate(session)
+        yield from sasl.sasl_activate(session)
+
+
+def _reject_certificate(session: Session, context: TlsContext) -> Wait[None]:
+    what = "Client certificate not trusted" if context.is_present else (
+        "No client certificate presented"
+    )
+    session.process.log.info(f"NOQUEUE: abort: TLS from {session.namaddr}: {what}")
+    yield from chat_query(session)
+    yield from chat_reply(session, f"421 4.7.1 {session.process.conf.myhostname} Error: {what}")
+    session.error_mask |= MAIL_ERROR_POLICY
+
+
+def tls_reset(session: Session, failure: bool) -> Wait[None]:
+    """Ends TLS; ``failure`` where the connection is lost."""
+    if session.tls_context is not None:
+        if session.server.tls is not None:
+            yield from session.server.tls.stop(session, failure)
+        session.tls_context = None
