@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Sequence
 
 from mta.commands.command import COMMANDS, Command, CommandLog, run_command
@@ -12,7 +12,7 @@ from mta.conf.errors import ConfError
 from mta.conf.host import Host
 from mta.conf.main_cf import MainCf, parse_main_cf
 from mta.conf.master_cf import MasterEntry, parse_master_cf
-from mta.conf.version import MAIL_VERSION
+from mta.conf.version import mail_version
 from mta.lib.log import Log
 from mta.master.master import Master
 from mta.master.server import Process
@@ -30,6 +30,7 @@ MODULES = (
     "mta.daemons.error",
     "mta.daemons.flush",
     "mta.daemons.pickup",
+    "mta.daemons.proxymap",
     "mta.daemons.showq",
     "mta.daemons.verify",
     "mta.local.local",
@@ -60,7 +61,8 @@ QUEUE_DIRECTORIES = (
 def load_programs() -> None:
     """Imports all programs and commands."""
     for name in MODULES:
-        importlib.import_module(name)
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name)
 
 
 class Postfix:
@@ -87,7 +89,7 @@ class Postfix:
         self._make_directories(conf)
         self.master = Master(self.system, main_cf, entries, conf)
         self.master.log.info(
-            f"daemon started -- version {MAIL_VERSION}, configuration {self.config_dir}"
+            f"daemon started -- version {mail_version}, configuration {self.config_dir}"
         )
         self.master.start()
         self.running = True
@@ -98,7 +100,7 @@ class Postfix:
         read = self._read()
         if read is None or self.master is None:
             return False
-        self.master.log.info(f"reload -- version {MAIL_VERSION}, configuration {self.config_dir}")
+        self.master.log.info(f"reload -- version {mail_version}, configuration {self.config_dir}")
         self.master.reload(*read)
         return True
 
