@@ -74,7 +74,8 @@ def _request(entry: Entry) -> DeliverRequest:
                     smtputf8 |= SMTPUTF8_FLAG_SENDER
     sender = message.sender or ""
     if message.verp_delims:
-        sender = verp_sender(message.verp_delims, sender, entry.recipients[0].address)
+        first = entry.recipients[0]
+        sender = verp_sender(message.verp_delims, sender, first.orig_addr or first.address)
     stats = message.stats()
     stats.agent_handoff = process.now()
     attributes = message.attributes.get
