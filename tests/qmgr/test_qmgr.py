@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from tests.qmgr.conftest import Site
 
@@ -66,7 +67,7 @@ def test_a_deferred_message_is_tried_again_with_its_age_as_delay(make_site: Make
     site.message("b@dest.test")
     site.world.run_for(6000)
     times = [round(d[0]) for d in site.deliveries]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == [300, 300, 600, 1200, 1200, 1200, 1200]
 
 
