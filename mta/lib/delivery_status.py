@@ -163,6 +163,19 @@ def defer_warn(process: Process, request: FlushRequest) -> Wait[bool]:
     return (yield from _tell(process, process.conf.defer_service_name, request))
 
 
+def trace_append(
+    process: Process,
+    flags: int,
+    queue_id: str,
+    stats: MsgStats,
+    recipient: Recipient,
+    relay: str,
+    dsn: Dsn,
+) -> Wait[bool]:
+    """Adds an entry to the trace logfile (trace_append(3)): what became, or would, of a recipient."""
+    return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
+
+
 def trace_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """Sends the delivery report and drops the trace logfile (trace_flush(3))."""
     return (yield from _tell(process, process.conf.trace_service_name, request))

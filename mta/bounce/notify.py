@@ -1,0 +1,355 @@
+"""The notifications of bounce(8): who is told what (bounce_notify, _warn, _trace, _verp, _one).
+
+The sender of a notification depends on who gets it.  Mail to the sender of a message comes from the
+null address; mail about mail from the null address, and postmaster copies, come from
+``double_bounce_sender``; about those nobody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mta.bounce.info import BounceInfo
+from mta.bounce.template import Template
+from mta.bounce.templates import Templates
+from mta.lib.bounce_log import BounceEntry, bounce_log_remove
+from mta.lib.class_mask import class_mask
+from mta.lib.cleanup_client import cleanup_finish
+from mta.lib.dsn_mask import DSN_NOTIFY_OVERRIDE
+from mta.lib.mail_addr_names import mail_addr_double_bounce
+from mta.lib.post_mail import PostMail, post_mail_open
+from mta.lib.recipient import (
+    DSN_NOTIFY_DELAY,
+    DSN_NOTIFY_FAILURE,
+    DSN_RET_FULL,
+    DSN_RET_HDRS,
+    Recipient,
+)
+from mta.lib.requests import (
+    BOUNCE_FLAG_DELRCPT,
+    CLEANUP_STAT_WRITE,
+    DEL_REQ_FLAG_RECORD,
+    DEL_REQ_FLAG_USR_VRFY,
+    FlushRequest,
+)
+from mta.system import Gone, Wait
+from mta.util.casefold import same_text
+from mta.wire.dsn import Dsn
+from mta.wire.verp import verp_sender
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
+
+#: Names of ``notify_classes``.
+MAIL_ERROR_MASKS = {
+    "bounce": 1 << 2,
+    "2bounce": 1 << 5,
+    "data": 1 << 7,
+    "delay": 1 << 6,
+    "policy": 1 << 0,
+    "protocol": 1 << 1,
+    "resource": 1 << 4,
+    "software": 1 << 3,
+}
+_BOUNCE = MAIL_ERROR_MASKS["bounce"]
+_2BOUNCE = MAIL_ERROR_MASKS["2bounce"]
+_DELAY = MAIL_ERROR_MASKS["delay"]
+
+_FAILED = 1
+
+NULL_SENDER = ""
+
+
+@dataclass(slots=True)
+class Notice:
+    """One message to send: from whom, to whom, in what words.
+
+    ``notify`` selects recipients of the logfile by DSN_NOTIFY_*; with ``entry`` it is about that
+    one alone.  ``kind`` is what the log calls it.
+    """
+
+    sender: str
+    recipient: str
+    kind: str
+    copy: bool = False  #: a postmaster copy: another subject, no boilerplate
+    notify: int = 0
+    entry: BounceEntry | None = None
+    dsn_ret: int = DSN_RET_HDRS
+
+
+class Notifier:
+    """Serves the requests of one process."""
+
+    def __init__(self, process: Process, templates: Templates) -> None:
+        self.process = process
+        self.templates = templates
+
+    # -- the requests; 0 is success
+
+    def bounce(self, request: FlushRequest) -> Wait[int]:
+        """Undeliverable mail goes back (BOUNCE_CMD_FLUSH)."""
+        process, conf = self.process, self.process.conf
+        info = self._info(request, self.templates.failure)
+        sender = request.sender
+        status = 0
+        if self._is_double_bounce(sender):
+            self._discarded(request)
+        elif not sender:
+            if self._notify_mask & (_BOUNCE | _2BOUNCE):
+                notice = Notice(
+                    mail_addr_double_bounce(process),
+                    conf._2bounce_notice_recipient,
+                    "postmaster non-delivery",
+                    copy=True,
+                    notify=DSN_NOTIFY_OVERRIDE,
+                    dsn_ret=DSN_RET_FULL,
+                )
+                status = yield from self._post(info, notice)
+        else:
+            notice = Notice(
+                NULL_SENDER,
+                sender,
+                "sender non-delivery",
+                notify=DSN_NOTIFY_FAILURE,
+                dsn_ret=request.dsn_ret or DSN_RET_FULL,
+            )
+            status = yield from self._post(info, notice)
+            if status == 0 and self._notify_mask & _BOUNCE:
+                copy = self._postmaster_copy(
+                    conf.bounce_notice_recipient, "non-delivery", DSN_NOTIFY_OVERRIDE, None
+                )
+                if (yield from self._post(info, copy)):
+                    self._copy_failed(request, "bouncing to")
+        if status == 0:
+            if request.flags & BOUNCE_FLAG_DELRCPT:
+                info.delete_recipients()
+            bounce_log_remove(process, process.service, request.queue_id)
+        return status
+
+    def warn(self, request: FlushRequest) -> Wait[int]:
+        """Delayed mail is still on its way (BOUNCE_CMD_WARN).  The logfile stays."""
+        process, conf = self.process, self.process.conf
+        info = self._info(request, self.templates.delay)
+        sender = request.sender
+        status = 0
+        if self._is_double_bounce(sender):
+            self._discarded(request)
+        elif not sender:
+            if self._notify_mask & _DELAY:
+                notice = Notice(
+                    mail_addr_double_bounce(process),
+                    conf.delay_notice_recipient,
+                    "postmaster delay",
+                    copy=True,
+                    notify=DSN_NOTIFY_OVERRIDE,
+                    dsn_ret=DSN_RET_FULL,
+                )
+                status = yield from self._post(info, notice)
+        else:
+            notice = Notice(NULL_SENDER, sender, "sender delay", notify=DSN_NOTIFY_DELAY)
+            status = yield from self._post(info, notice)
+            if status == 0 and self._notify_mask & _DELAY:
+                copy = self._postmaster_copy(
+                    conf.delay_notice_recipient, "delay", DSN_NOTIFY_OVERRIDE, None
+                )
+                if (yield from self._post(info, copy)):
+                    self._copy_failed(request, "warning")
+        return status
+
+    def trace(self, request: FlushRequest) -> Wait[int]:
+        """What became of a message, for who wants to know (BOUNCE_CMD_TRACE)."""
+        process = self.process
+        recipient, sender = request.sender, NULL_SENDER
+        if self._is_double_bounce(recipient):
+            process.log.info(
+                f"{request.queue_id}: not sending trace/success notification for "
+                "double-bounce message"
+            )
+            return 0
+        if not recipient:
+            if not self._notify_mask & _2BOUNCE:
+                process.log.info(
+                    f"{request.queue_id}: not sending trace/success notification for "
+                    "single-bounce message"
+                )
+                bounce_log_remove(process, process.service, request.queue_id)
+                return 0
+            recipient = process.conf._2bounce_notice_recipient
+            sender = mail_addr_double_bounce(process)
+        wanted = request.flags & (DEL_REQ_FLAG_USR_VRFY | DEL_REQ_FLAG_RECORD)
+        template = self.templates.verify if wanted else self.templates.success
+        info = self._info(request, template)
+        if info.entries is None:
+            return 0
+        notice = Notice(sender, recipient, "sender delivery status", notify=DSN_NOTIFY_OVERRIDE)
+        status = yield from self._post(info, notice)
+        if status == 0:
+            bounce_log_remove(process, process.service, request.queue_id)
+        return status
+
+    def verp(self, request: FlushRequest) -> Wait[int]:
+        """Undeliverable mail goes back, one notification for each recipient (BOUNCE_CMD_VERP)."""
+        process = self.process
+        if not request.sender or self._is_double_bounce(request.sender):
+            process.log.warning("request to send VERP-style notification of bounced mail")
+            return (yield from self.bounce(request))
+        info = self._info(request, self.templates.failure)
+        if info.entries is None:
+            # Without a list of recipients; but not without a word.
+            unknown = Recipient("(recipient address unavailable)")
+            dsn = Dsn("5.0.0", "(error report unavailable)")
+            return (yield from self.one(request._replace(recipient=unknown, dsn=dsn)))
+        status = 0
+        for entry in info.entries:
+            recipient = entry.recipient
+            original = recipient.orig_addr or recipient.address
+            status = 0
+            if recipient.dsn_notify == 0 or recipient.dsn_notify & DSN_NOTIFY_FAILURE:
+                notice = Notice(
+                    NULL_SENDER,
+                    verp_sender(request.verp, request.sender, original),
+                    "sender non-delivery",
+                    entry=entry,
+                    dsn_ret=request.dsn_ret or DSN_RET_FULL,
+                )
+                status = yield from self._post(info, notice)
+                if status:
+                    break
+                if request.flags & BOUNCE_FLAG_DELRCPT:
+                    info.delete_recipient(entry)
+            if self._notify_mask & _BOUNCE:
+                copy = self._postmaster_copy(
+                    process.conf.bounce_notice_recipient, "non-delivery", 0, entry
+                )
+                if (yield from self._post(info, copy)):
+                    self._copy_failed(request, "bouncing to")
+        if status == 0:
+            bounce_log_remove(process, process.service, request.queue_id)
+        return status
+
+    def one(self, request: FlushRequest) -> Wait[int]:
+        """One recipient failed; there is no logfile (BOUNCE_CMD_ONE)."""
+        process, conf = self.process, self.process.conf
+        assert request.recipient is not None and request.dsn is not None
+        entry = BounceEntry(request.recipient, request.dsn)
+        info = BounceInfo(process, request, self.templates.failure, "none")
+        sender = request.sender
+        status = 0
+        if self._is_double_bounce(sender):
+            self._discarded(request)
+        elif not sender:
+            if self._notify_mask & (_BOUNCE | _2BOUNCE):
+                notice = Notice(
+                    mail_addr_double_bounce(process),
+                    conf._2bounce_notice_recipient,
+                    "postmaster non-delivery",
+                    copy=True,
+                    entry=entry,
+                    dsn_ret=DSN_RET_FULL,
+                )
+                status = yield from self._post(info, notice)
+        else:
+            notify = entry.recipient.dsn_notify
+            if notify == 0 or notify & DSN_NOTIFY_FAILURE:
+                notice = Notice(
+                    NULL_SENDER,
+                    sender,
+                    "sender non-delivery",
+                    entry=entry,
+                    dsn_ret=request.dsn_ret or DSN_RET_FULL,
+                )
+                status = yield from self._post(info, notice)
+            if status == 0 and self._notify_mask & _BOUNCE:
+                copy = self._postmaster_copy(
+                    conf.bounce_notice_recipient, "non-delivery", 0, entry
+                )
+                if (yield from self._post(info, copy)):
+                    self._copy_failed(request, "bouncing to")
+        if status == 0 and request.flags & BOUNCE_FLAG_DELRCPT:
+            info.delete_recipient(entry)
+        return status
+
+    #: By the kind of a FlushRequest.
+    KINDS: dict[str, Callable[[Notifier, FlushRequest], Wait[int]]] = {
+        "bounce": bounce,
+        "warn": warn,
+        "trace": trace,
+        "verp": verp,
+        "one": one,
+    }
+
+    # -- their parts
+
+    @property
+    def _notify_mask(self) -> int:
+        """``notify_classes``; an unknown name is fatal."""
+        process = self.process
+        return class_mask(
+            process, "notify_classes", MAIL_ERROR_MASKS, process.conf.notify_classes
+        )
+
+    def _info(self, request: FlushRequest, template: Template) -> BounceInfo:
+        return BounceInfo(self.process, request, template, self.process.service)
+
+    def _is_double_bounce(self, address: str) -> bool:
+        process = self.process
+        utf8 = bool(process.conf.smtputf8_enable)
+        return same_text(address, mail_addr_double_bounce(process), utf8)
+
+    def _discarded(self, request: FlushRequest) -> None:
+        self.process.log.warning(
+            f"{request.queue_id}: undeliverable postmaster notification discarded"
+        )
+
+    def _copy_failed(self, request: FlushRequest, doing: str) -> None:
+        self.process.log.warning(
+            f"{request.queue_id}: postmaster notice failed while {doing} {request.sender}"
+        )
+
+    def _postmaster_copy(
+        self, recipient: str, kind: str, notify: int, entry: BounceEntry | None
+    ) -> Notice:
+        sender = mail_addr_double_bounce(self.process)
+        return Notice(sender, recipient, f"postmaster {kind}", True, notify, entry)
+
+    def _post(self, info: BounceInfo, notice: Notice) -> Wait[int]:
+        """Sends a notice: 0, or what is wrong.  Where it turns out that no recipient is to be
+        reported it is given up, which is a success.
+        """
+        process = self.process
+        try:
+            mail = yield from post_mail_open(
+                process, notice.sender, notice.recipient, "bounce", smtputf8=info.smtputf8
+            )
+        except Gone:
+            return _FAILED
+        info.header(mail, notice.recipient, notice.copy)
+        if not notice.copy:
+            info.boilerplate(mail)
+        if notice.entry is not None:
+            info.recipient_log(mail, notice.entry)
+            info.header_dsn(mail)
+            info.recipient_dsn(mail, notice.entry)
+        else:
+            if not info.diagnostic_log(mail, notice.notify):
+                yield from self._give_up(mail)
+                return 0
+            info.header_dsn(mail)
+            info.diagnostic_dsn(mail, notice.notify)
+        info.original_message(mail, notice.dsn_ret)
+        try:
+            reply = yield from mail.finish()
+        except Gone:
+            return CLEANUP_STAT_WRITE
+        if reply.status == 0:
+            process.log.info(f"{info.queue_id}: {notice.kind} notification: {mail.queue_id}")
+        return reply.status
+
+    def _give_up(self, mail: PostMail) -> Wait[None]:
+        """A message without an end: cleanup(8) drops it."""
+        try:
+            yield from cleanup_finish(self.process, mail.message)
+        except Gone:
+            pass
