@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mta.dict.auto_clnt import IN_PROGRESS
 from mta.dict.errors import TableError
 from mta.dict.flags import DICT_FLAG_NO_UNAUTH, DICT_FLAG_PATTERN, O_RDONLY
 from mta.dict.process import TableProcess
@@ -29,9 +30,6 @@ _REPLY = re.compile(rb"\d\d\d[ \t\r\n\f\v]")
 _ESCAPE = re.compile(rb"%(..?)?", re.DOTALL)
 _HEX = re.compile(rb"[0-9a-fA-F]{2}")
 _QUOTED = re.compile(rb"[^!-$&-~]")
-
-#: What is left in errno by a connection that was made without waiting for it.
-_IN_PROGRESS = "Operation now in progress"
 
 
 def hex_quote(data: bytes) -> bytes:
@@ -83,7 +81,7 @@ class TcpDict(Dict):
                 warning(f"connect to TCP map {self.table}: {error.args[0]}")
                 return b"", str(error.args[0])
         stream = self._stream
-        problem = _IN_PROGRESS
+        problem = IN_PROGRESS
         try:
             stream.write(request)
             yield stream.flush(_TIMEOUT)
@@ -111,14 +109,14 @@ class TcpDict(Dict):
             return None
         if reply[:1] == b"4":
             self._disconnect()
-            raise TableError(self.name, _IN_PROGRESS)
+            raise TableError(self.name, IN_PROGRESS)
         raise self._bad("bad status code", reply)
 
     def _bad(self, what: str, reply: bytes) -> TableError:
         text = printable(to_text(reply), "_")[:100]
         self.process.log.warning(f"read TCP map reply from {self.table}: {what}: {text}")
         self._disconnect()
-        return TableError(self.name, _IN_PROGRESS)
+        return TableError(self.name, IN_PROGRESS)
 
     def _disconnect(self) -> None:
         if self._stream is not None:
