@@ -38,9 +38,10 @@ def mail_open_stream(session: Session) -> Wait[bool]:
             return False
     else:
         if session.stand_alone:
-            session.dest = yield from session.server.open_stand_alone(session)
+            session.dest = yield from session.open_stand_alone(session)
         else:
             session.dest = yield from open_cleanup(session.process, _cleanup_flags(session))
+        assert session.dest is not None
         session.cleanup = session.dest.message
         session.queue_id = session.cleanup.queue_id
         yield from _write_envelope(session)

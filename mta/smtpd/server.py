@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.dict.flags import DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
@@ -12,6 +13,7 @@ from mta.lib.namadr_list import NamadrList
 from mta.lib.string_list import StringList
 from mta.lib.xsasl import XsaslServerImpl, xsasl_server_init
 from mta.smtpd import tls
+from mta.smtpd.destination import Destination
 from mta.smtpd.milter import milter_create
 from mta.smtpd.state import MAIL_ERROR_MASKS, Session
 from mta.system import Wait
@@ -19,6 +21,9 @@ from mta.util.name_mask import NameMaskError, name_mask
 
 if TYPE_CHECKING:
     from mta.master.server import Process
+
+#: Opens a message of ``sendmail -bs``.
+StandAlone = Callable[[Session], Wait[Destination]]
 
 SMTPD_PROXY_FLAG_SPEED_ADJUST = 1 << 0
 _PROXY_OPTIONS = {"speed_adjust": SMTPD_PROXY_FLAG_SPEED_ADJUST}

@@ -7,7 +7,6 @@ not known of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -246,6 +245,7 @@ class Session:
         "name",
         "name_status",
         "notify_mask",
+        "open_stand_alone",
         "port",
         "prepend",
         "process",
@@ -301,6 +301,7 @@ class Session:
         self.io_time = process.now()  #: when the client was last heard or spoken to
         self.service = process.service  #: for event rate control, policy requests
         self.stand_alone = False  #: ``sendmail -bs``
+        self.open_stand_alone: Any = None  #: what opens its messages (server.StandAlone)
         self.flags = 0  #: SMTPD_FLAG_*
         self.err = CLEANUP_STAT_OK  #: CLEANUP_STAT_*: errors of the message on its way
         self.where = SMTPD_AFTER_CONNECT
@@ -453,15 +454,10 @@ class Session:
             return self.xforward.domain
         return self.rewrite_context
 
-    def count(self, command: str, success: bool) -> None:
+    def count(self, command: str) -> CommandCount:
         """One more command for the fingerprint."""
         counts = self.command_counts.get(command)
         if counts is None:
             counts = self.command_counts[command] = CommandCount()
         counts.total += 1
-        counts.success += success
-
-
-#: The type of a check of mta.smtpd.check: None, or the whole reply.
-Check = Callable[..., Wait[str | None]]
-
+        return counts
