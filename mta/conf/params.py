@@ -150,7 +150,7 @@ class Parameters:
     double_bounce_sender = Str("double-bounce", min=1)
     duplicate_filter_limit = Int("1000")
     empty_address_default_transport_maps_lookup_key = Str("<>", min=1)
-    empty_address_recipient = Str("MAIL_ADDR_MAIL_DAEMON", min=1)
+    empty_address_recipient = Str("MAILER-DAEMON", min=1)
     empty_address_relayhost_maps_lookup_key = Str("<>", min=1)
     enable_long_queue_ids = Bool("no")
     enable_original_recipient = Bool("yes")

@@ -38,6 +38,9 @@ _HOST_NAME_OK = re.compile(rb"(?!-)[A-Za-z0-9_.-]+")
 
 _MAX_CHAIN = 16
 
+#: What a machine without /etc/hosts knows.
+_DEFAULT_HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
+
 
 class LookupLog(Protocol):
     """Where complaints about names go."""
@@ -159,7 +162,7 @@ def _hosts(system: System) -> Iterator[list[str]]:
     try:
         text = system.files.read("/etc/hosts").decode("utf-8", "surrogateescape")
     except OSError:
-        return
+        text = _DEFAULT_HOSTS
     for line in text.splitlines():
         words = line.partition("#")[0].split()
         if len(words) > 1:
