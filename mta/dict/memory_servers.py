@@ -60,8 +60,8 @@ class MemorySql:
             raise BackendError(self.down)
         database = self._database
         try:
-            rows = database.prepare(_standard_literals(sql) if self.mysql else sql)
-            return [[database.as_text(value) for value in row] for row in rows]
+            statement = database.prepare(_standard_literals(sql) if self.mysql else sql)
+            return [[database.as_text(value) for value in row] for row in database.run(statement)]
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise BackendError(str(error)) from error
         yield None
@@ -172,7 +172,8 @@ class Filter:
         for name, values in entry.attributes.items():
             if name.lower() == self.attribute:
                 return any(self.pattern.fullmatch(value) for value in values)
-        return False
+        # each entry has a class, also where nobody cared to say which
+        return self.attribute == "objectclass" and self.pattern.fullmatch("top") is not None
 
 
 def _unescaped(text: str) -> str:

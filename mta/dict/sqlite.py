@@ -9,6 +9,7 @@ PRAGMAs and extensions are denied, and a statement ends after a number of steps.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 from mta.dict.cfg_parser import CfgParser
@@ -42,8 +43,6 @@ def _authorize(action: int, first: Any, second: Any, database: Any, trigger: Any
         return sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_PRAGMA and str(first).lower() not in _SAFE_PRAGMAS:
         return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_FUNCTION and str(second).lower() == "load_extension":
-        return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
 
 
@@ -66,17 +65,23 @@ class Database:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.text_factory = to_text
         self._connection.execute("PRAGMA temp_store = MEMORY")
-        self._connection.set_authorizer(_authorize)
-        self._connection.set_progress_handler(self._limit, _STEPS)
         if data.startswith(_MAGIC):
             self._connection.deserialize(data)
-        elif data:
+        self._connection.set_authorizer(_authorize)
+        self._connection.set_progress_handler(self._limit, _STEPS)
+        if data and not data.startswith(_MAGIC):
             self._connection.executescript(to_text(data))
 
-    def prepare(self, sql: str) -> sqlite3.Cursor:
-        """Begins the first statement of a text.  Raises sqlite3.Error."""
+    def prepare(self, sql: str) -> str:
+        """The first statement of a text, if it can be prepared.  Raises sqlite3.Error."""
+        statement = first_statement(sql)
+        self._connection.execute(f"EXPLAIN {statement}").close()
+        return statement
+
+    def run(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement.  Raises sqlite3.Error."""
         self._limit.calls = 0
-        return self._connection.execute(first_statement(sql))
+        yield from self._connection.execute(statement)
 
     def as_text(self, value: Any) -> str | None:
         """A column as SQLite makes text of it, up to a null byte."""
@@ -157,14 +162,14 @@ class SqliteDict(Dict):
     def _results(self, sql: str, key: str) -> str | None:
         database = self._current()
         try:
-            rows = database.prepare(sql)
+            statement = database.prepare(sql)
         except (sqlite3.Error, sqlite3.Warning) as error:
             self.process.log.fatal(
                 f"dict_sqlite_lookup: {self.table}: SQL prepare failed: {error}\n"
             )
         results: list[str] = []
         try:
-            for row in rows:
+            for row in database.run(statement):
                 result = self.common.expand_result(
                     self.result_format, database.as_text(row[0]), key
                 )
@@ -176,7 +181,10 @@ class SqliteDict(Dict):
             self.process.log.warning(
                 f"dict_sqlite_lookup: {self.table}: SQL step failed for query '{sql}': {error}\n"
             )
-            raise TableError(self.name) from error
+            self.process.log.fatal(
+                f"dict_sqlite_lookup: {self.table}: "
+                f"SQL finalize failed for query '{sql}': {error}\n"
+            )
         return ",".join(results) or None
 
     def _limit_exceeded(self, key: str) -> TableError:

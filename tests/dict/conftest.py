@@ -108,6 +108,49 @@ class Accounts:
         return {"mail": 8}.get(name)
 
 
+class ScriptedStream:
+    """A stream of which the other side says the same whatever it hears, then closes or waits."""
+
+    def __init__(self, says: bytes, then: Any = b"") -> None:
+        self.says = says
+        self.then = then
+        self.heard = b""
+        self.closed = False
+
+    @property
+    def at_end(self) -> bool:
+        return self.closed
+
+    def write(self, data: bytes) -> None:
+        self.heard += data
+
+    def flush(self, timeout: float) -> None:
+        return None
+
+    def read(self, limit: int, timeout: float) -> Any:
+        data, self.says = self.says[:limit], self.says[limit:]
+        return data or self.then
+
+    def read_line(self, limit: int, timeout: float) -> Any:
+        end = self.says.find(b"\n") + 1 or len(self.says)
+        return self.read(min(end, limit), timeout) if self.says else self.then
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedNetwork:
+    """Connections in the order in which they are asked for; an exception refuses one."""
+
+    def __init__(self) -> None:
+        self.streams: list[Any] = []
+        self.asked: list[Any] = []
+
+    def connect(self, remote: Any, timeout: float, source: str = "") -> Any:
+        self.asked.append(remote)
+        return self.streams.pop(0)
+
+
 class MemoryProcess:
     """A process; ``text(path, content)`` writes a file, ``lines`` is its log."""
 
@@ -116,12 +159,16 @@ class MemoryProcess:
         self.log = MemoryLog()
         self.cache: dict[Any, Any] = {}
         self.dice = random.Random(1)
+        self.network = ScriptedNetwork()
+        self.databases: dict[str, Any] = {}
         self.system: Any = SimpleNamespace(
             files=self.files,
             accounts=Accounts(),
             dice=lambda name: self.dice,
             decisions=None,
-            network=None,
+            network=self.network,
+            sleep=lambda seconds: None,
+            databases=self.databases,
             now=lambda: self.files.now,
         )
         self.conf = SimpleNamespace(
@@ -136,6 +183,10 @@ class MemoryProcess:
             double_bounce_sender="double-bounce",
             owner_request_special=True,
             recipient_delimiter="",
+            inet_protocols="ipv4",
+            myorigin="example.org",
+            mydestination="example.org, localhost",
+            lookup_eval=lambda name: None,
         )
         self.conf.__dict__.update(parameters)
 
@@ -153,10 +204,12 @@ def process() -> Iterator[MemoryProcess]:
 
 
 def finish(steps: Any) -> Any:
-    """The result of something that may wait, but does not wait for anything here."""
-    value = None
+    """The result of something that may wait.  What it waits for is there at once: the leaves of
+    these fakes are their own values, and exceptions that are to be raised.
+    """
+    value: Any = None
     while True:
         try:
-            value = steps.send(value)
+            value = steps.throw(value) if isinstance(value, Exception) else steps.send(value)
         except StopIteration as done:
             return done.value
