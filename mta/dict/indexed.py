@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -32,13 +33,16 @@ from mta.dict.flags import (
     O_RDWR,
     O_TRUNC,
 )
-from mta.dict.process import TableProcess, absolute_path
+from mta.dict.process import TableProcess, absolute_path, is_command
 from mta.dict.registry import Dict, LocalDict, Owner, dict_surrogate, dict_type, open_table
 from mta.dict.source import postalias_entries, postmap_entries
 from mta.system import MICROSECONDS, File, Wait
 from mta.util.casefold import casefold, valid_utf8
 from mta.util.parens import split_words
-from mta.wire.text import to_bytes
+from mta.wire.text import to_bytes, to_text
+
+_INDEXED = re.compile(r"\b(hash|btree|cdb|dbm|sdbm|lmdb):((?:\$\{config_directory\}|[^\s,{}])+)")
+_CONFIG_DIRECTORY = re.compile(r"\$(?:config_directory|\{config_directory\}|\(config_directory\))")
 
 _TRY_NULL = DICT_FLAG_TRY0NULL | DICT_FLAG_TRY1NULL
 _BUILD_FLAGS = (
@@ -331,11 +335,15 @@ def _build(data: bytes, aliases: bool, utf8: bool) -> _Built:
 
 
 def _from_text(process: TableProcess, kind: str, name: str, flags: int) -> IndexedDict | None:
-    """The table as it would be built now; None where there is no text."""
+    """The table as it would be built now; None where there is no text, or (for commands) no
+    reason why it should have been built.
+    """
     path = absolute_path(process, name)
     try:
         file = process.system.files.open(path)
     except OSError:
+        return None
+    if is_command(process) and not _is_named(process, kind, name):
         return None
     form = _KINDS[kind]
     shown = name + form.suffix if form.named_by_file else name
@@ -344,6 +352,20 @@ def _from_text(process: TableProcess, kind: str, name: str, flags: int) -> Index
     built = _build(bytes(file.data), is_alias_table(process, f"{kind}:{name}"), utf8)
     table.entries, table.lines = built.entries, built.lines
     return table
+
+
+def _is_named(process: TableProcess, kind: str, name: str) -> bool:
+    """Whether main.cf or master.cf name a table."""
+    directory = str(process.conf.config_directory)
+    for file in ("main.cf", "master.cf"):
+        try:
+            text = to_text(process.system.files.read(f"{directory}/{file}"))
+        except OSError:
+            continue
+        for found in _INDEXED.finditer(text):
+            if found[1] == kind and _CONFIG_DIRECTORY.sub(directory, found[2]) == name:
+                return True
+    return False
 
 
 def is_alias_table(process: TableProcess, spec: str) -> bool:

@@ -40,8 +40,22 @@ class TableProcess(Protocol):
 
 #: Keys of ``process.cache``.
 HANDLES = "dict_handles"  #: dict of "type:name(flags)" to open tables
-ALLOW_SURROGATE = "dict_allow_surrogate"  #: False in commands: a table that fails to open is fatal
+ALLOW_SURROGATE = "dict_allow_surrogate"  #: whether a table that fails to open may be opened still
 WORKING_DIRECTORY = "dict_directory"  #: where relative table names start; the queue directory
+
+
+#: The programs that are commands, for which a table that fails to open is fatal.
+COMMANDS = frozenset(
+    (
+        "mailq", "newaliases", "postalias", "postcat", "postconf", "postdrop", "postfix",
+        "postlog", "postmap", "postqueue", "postsuper", "sendmail",
+    )
+)  # fmt: skip
+
+
+def is_command(process: TableProcess) -> bool:
+    """Whether the process is one of the commands, and no daemon."""
+    return getattr(process, "program", "") in COMMANDS
 
 
 def utf8_enabled(process: TableProcess) -> bool:
@@ -51,9 +65,10 @@ def utf8_enabled(process: TableProcess) -> bool:
 
 def surrogate_allowed(process: TableProcess) -> bool:
     """Whether a table that cannot be opened fails only when it is used."""
-    return bool(process.cache.get(ALLOW_SURROGATE, True)) and not bool(
-        process.conf.daemon_table_open_error_is_fatal
-    )
+    allowed = process.cache.get(ALLOW_SURROGATE)
+    if allowed is None:
+        allowed = not (is_command(process) or process.conf.daemon_table_open_error_is_fatal)
+    return bool(allowed)
 
 
 def absolute_path(process: TableProcess, path: str) -> str:

@@ -266,3 +266,16 @@ def test_the_line_of_an_entry_is_known(process: MemoryProcess) -> None:
     process.text("/t", "# x\na 1\n\nb 2\n")
     for spec in ("hash:/t", "texthash:/t"):
         assert dict_open(process, spec, flags=ADDRESS_FLAGS).explain("B") == 4
+
+
+def test_commands_know_the_text_of_tables_that_are_configured_alone(
+    process: MemoryProcess,
+) -> None:
+    setattr(process, "program", "postmap")  # noqa: B010
+    process.text("/etc/postfix/t", "a 1\n")
+    process.text("/etc/postfix/u", "a 1\n")
+    process.text("/etc/postfix/main.cf", "virtual_alias_maps = hash:${config_directory}/t\n")
+    assert ask(process, "hash:/etc/postfix/t", "a") == "1"
+    with pytest.raises(Fatal):
+        ask(process, "hash:/etc/postfix/u", "a")
+    assert process.lines == ["fatal: open database /etc/postfix/u.db: No such file or directory"]
