@@ -365,7 +365,7 @@ class Session:
         # Access checks
         self.sender_rcptmap_checked = 0
         self.recipient_rcptmap_checked = 0
-        self.warn_if_reject = False
+        self.warn_if_reject = 0  #: depth of generic_checks at which rejections are only tests
         self.defer_if_reject = Deferral()
         self.defer_if_permit = Deferral()
         self.defer_if_permit_client = False

@@ -1,0 +1,44 @@
+"""What the access checks ask the name service (``smtpd_dns_reply_filter`` applies)."""
+
+from __future__ import annotations
+
+from mta.dns_lookup import DNS_POLICY, DnsResult
+from mta.lib.host_lookup import Addresses, forward_addresses
+from mta.lib.inet_proto import inet_families
+from mta.lib.stub_resolver import DNS_STRERROR, NODATA, NXDOMAIN
+from mta.smtpd.state import Session
+from mta.system import Wait
+from mta.util.midna_domain import midna_domain_to_ascii
+
+NO_DATA_TEXT = DNS_STRERROR[NODATA]
+_TEXTS = tuple(DNS_STRERROR.values())
+
+
+def ascii_domain(domain: str) -> str:
+    """The domain in ASCII, where it has such a form."""
+    if domain.isascii():
+        return domain
+    return midna_domain_to_ascii(domain) or domain
+
+
+def strerror(result: DnsResult) -> str:
+    """Why a lookup failed, in few words (dns_strerror)."""
+    if result.status == DNS_POLICY:
+        return "DNS reply filter policy"
+    for text in _TEXTS:
+        if result.why.endswith(text):
+            return text
+    return DNS_STRERROR[NXDOMAIN]
+
+
+def address_types(session: Session) -> list[str]:
+    """The types of address records that ``inet_protocols`` allows."""
+    families = inet_families(session.process.conf.inet_protocols)
+    return [rrtype for rrtype, family in (("A", 4), ("AAAA", 6)) if family in families]
+
+
+def host_addresses(session: Session, name: str) -> Wait[Addresses]:
+    """The addresses of a host (getaddrinfo(3)) in the allowed families."""
+    families = inet_families(session.process.conf.inet_protocols)
+    family = families[0] if len(families) == 1 else 0
+    return forward_addresses(session.process, name, family)
