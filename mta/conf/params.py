@@ -307,7 +307,7 @@ class Parameters:
     mail_name = Str("Postfix", min=1)
     mail_owner = Str("postfix", min=1)
     mail_release_date = Str("20190226", min=1)
-    mail_spool_directory = Str("_PATH_MAILDIR")
+    mail_spool_directory = Str("/var/mail")
     mail_version = Str("3.0.15", min=1)
     mailbox_command = Raw("")
     mailbox_command_maps = Str("")
