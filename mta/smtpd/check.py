@@ -30,13 +30,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import mta.smtpd.check_restrictions  # noqa: F401 - all restrictions register themselves
 from mta.lib.requests import RESOLVE_FLAG_ERROR
-from mta.smtpd import (  # noqa: F401 - they register their restrictions
-    check_access,
-    check_generic,
-    check_rbl,
-    check_relay,
-)
 from mta.smtpd.check_evaluate import stage_checks
 from mta.smtpd.check_rcpt_maps import check_recipient_rcpt_maps, check_sender_rcpt_maps
 from mta.smtpd.check_registry import (

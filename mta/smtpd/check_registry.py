@@ -66,7 +66,7 @@ class Restriction:
         self.name = name
         self.run = run
         self.argument = argument
-        self.blocks = inspect.isgeneratorfunction(run)
+        self.blocks = inspect.isgeneratorfunction(getattr(run, "func", run))
 
 
 #: All restrictions by the names that users write, in lower case.

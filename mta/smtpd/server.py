@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.dict.flags import DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
 from mta.dict.registry import Dict, dict_open
+from mta.dns_lookup import set_dns_rr_filter
 from mta.lib.input_transp import INPUT_TRANSP_MILTER, input_transp_mask
 from mta.lib.maps import Maps
 from mta.lib.namadr_list import NamadrList
@@ -27,9 +28,6 @@ StandAlone = Callable[[Session], Wait[Destination]]
 
 SMTPD_PROXY_FLAG_SPEED_ADJUST = 1 << 0
 _PROXY_OPTIONS = {"speed_adjust": SMTPD_PROXY_FLAG_SPEED_ADJUST}
-
-#: Parameters whose features are not there yet.
-_MISSING = ("smtpd_dns_reply_filter",)
 
 
 class Checks(Protocol):
@@ -114,9 +112,8 @@ class Server:
                 conf.smtpd_discard_ehlo_keyword_address_maps,
                 DICT_FLAG_LOCK,
             )
-        for name in _MISSING:
-            if getattr(conf, name):
-                process.log.warning(f"smtpd does not implement yet: {name}")
+        if conf.smtpd_dns_reply_filter:
+            set_dns_rr_filter(process, "smtpd_dns_reply_filter", conf.smtpd_dns_reply_filter)
         self.notify_mask = self._mask("notify_classes", MAIL_ERROR_MASKS)
         self._transparency()
         self._limits()
