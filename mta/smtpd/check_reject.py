@@ -101,8 +101,9 @@ def acl_permit(
     session = scope.session
     wanted = scope.rules.perm_log
     if wanted and not session.defer_if_permit.active and (yield from _is_logged(wanted, action)):
-        text = f"action={action} for {reply_class}={reply_name}"
-        log_whatsup(session, "permit", f"{text} {suffix}" if suffix else text)
+        log_whatsup(
+            session, "permit", f"action={action} for {reply_class}={reply_name} {suffix}"
+        )
     return SMTPD_CHECK_OK
 
 
