@@ -106,10 +106,10 @@ def _begin_content(session: Session) -> Wait[None]:
     lines = list(session.prepend)
     if session.proxy is None or not session.xforward.flags:
         lines += received_lines(session)
-    yield from _put(session, [("N", to_bytes(line)) for line in lines])
+    yield from _store(session, [("N", to_bytes(line)) for line in lines])
 
 
-def _put(session: Session, records: Records) -> Wait[None]:
+def _store(session: Session, records: Records) -> Wait[None]:
     """Sends content on its way."""
     if session.proxy is not None:
         if not (yield from session.proxy.put(records)):
@@ -144,12 +144,12 @@ def _copy_content(session: Session) -> Wait[None]:
             if direct is not None:
                 direct += records
             else:
-                yield from _put(session, records)
+                yield from _store(session, records)
         else:
-            yield from _put_some(session, records, maximum)
+            yield from _store_some(session, records, maximum)
 
 
-def _put_some(session: Session, records: Records, maximum: int) -> Wait[None]:
+def _store_some(session: Session, records: Records, maximum: int) -> Wait[None]:
     """Takes as many records as there is room for under ``message_size_limit``."""
     for place, (_, data) in enumerate(records):
         size = len(data) + 2
@@ -161,7 +161,7 @@ def _put_some(session: Session, records: Records, maximum: int) -> Wait[None]:
             records = records[:place]
             break
         session.act_size += size
-    yield from _put(session, records)
+    yield from _store(session, records)
 
 
 def _first_lines(session: Session, limit: int) -> Wait[str | None]:
@@ -176,16 +176,16 @@ def _first_lines(session: Session, limit: int) -> Wait[str | None]:
         previous, kind = kind, "N" if client.complete else "L"
         if not _FROM_LINE.match(data):
             break
-        yield from _put(session, [(kind, b"X-Mailbox-Line: " + c_string(data))])
+        yield from _store(session, [(kind, b"X-Mailbox-Line: " + c_string(data))])
     if data[:1] in (b" ", b"\t"):
-        yield from _put(session, [("N", b"")])
+        yield from _store(session, [("N", b"")])
     if previous != "L" and data.startswith(b"."):
         if data == b".":
             return None
         if session.proxy is None:
             data = data[1:]
     if session.err == CLEANUP_STAT_OK:
-        yield from _put_some(
+        yield from _store_some(
             session, [(kind, data)], session.process.conf.message_size_limit
         )
     return kind
