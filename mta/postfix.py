@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Sequence
 
 from mta.commands.command import COMMANDS, Command, CommandLog, run_command
@@ -30,9 +30,13 @@ MODULES = (
     "mta.daemons.error",
     "mta.daemons.flush",
     "mta.daemons.pickup",
+    "mta.daemons.pipe",
     "mta.daemons.proxymap",
+    "mta.daemons.scache",
     "mta.daemons.showq",
+    "mta.daemons.spawn",
     "mta.daemons.verify",
+    "mta.daemons.virtual",
     "mta.local.local",
     "mta.qmgr.qmgr",
     "mta.smtp.smtp",
@@ -61,8 +65,11 @@ QUEUE_DIRECTORIES = (
 def load_programs() -> None:
     """Imports all programs and commands."""
     for name in MODULES:
-        if importlib.util.find_spec(name) is not None:
+        try:
             importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not name.startswith(str(error.name)):
+                raise
 
 
 class Postfix:
