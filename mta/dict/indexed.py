@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mta.dict import store
+from mta.dict.bdb_order import bdb_hash_order
 from mta.dict.flags import (
     DICT_FLAG_BULK_UPDATE,
     DICT_FLAG_DUP_IGNORE,
@@ -146,11 +147,15 @@ class IndexedDict(LocalDict):
 
     def sequence(self) -> Iterator[tuple[str, str]]:
         """All entries; those that are removed meanwhile do not come.  ``btree`` and ``lmdb`` sort
-        their keys by bytes, the others keep the order in which they came.
+        their keys by bytes, ``hash`` has an order of its own, the others keep the order in which
+        they came.
         """
-        keys = list(self.entries)
-        if _KINDS[self.kind].sorted:
-            keys.sort(key=to_bytes)
+        if self.kind == "hash":
+            keys = bdb_hash_order(self.entries.items())
+        else:
+            keys = list(self.entries)
+            if _KINDS[self.kind].sorted:
+                keys.sort(key=to_bytes)
         for key in keys:
             value = self.entries.get(key)
             if value is not None:

@@ -22,6 +22,7 @@ from mta.dict.patterns import (
     PatternDict,
     open_patterns,
 )
+from mta.dict.pcre1 import translate
 from mta.dict.process import TableProcess
 from mta.dict.registry import Dict, dict_type
 from mta.wire.text import to_bytes
@@ -47,7 +48,6 @@ _DEPTH_LIMIT = -53
 _HEAP_LIMIT = -63
 _UTF_ERRORS = range(-28, -2)
 
-_UNKNOWN_ESCAPE = re.compile(rb"\\Q.*?(?:\\E|\Z)|\\([ijmqyFIJMOTY])|\\.", re.DOTALL)
 _OPEN_FLAGS = re.compile(rb"\(\?[a-zA-Z-]*\Z")
 _NAMED_REFERENCE = re.compile(rb"(?:\\[kg][<{']|\(\?P[=>]|\(\?&)\Z")
 
@@ -136,13 +136,13 @@ class PcrePattern:
     __slots__ = ("_code", "groups")
 
     def __init__(self, pattern: bytes, options: int) -> None:
-        if not options & _EXTRA:
-            pattern = _UNKNOWN_ESCAPE.sub(lambda found: found[1] or found[0], pattern)
+        new = translate(pattern, bool(options & _EXTENDED), bool(options & _EXTRA))
         try:
-            self._code = _cy.compile(pattern, options & ~_EXTRA, _NOT_OURS)
+            self._code = _cy.compile(new.pattern, options & ~_EXTRA, _NOT_OURS)
         except PatternError as error:
             text = error.msg.partition("; ")[2]
-            place, text = _old_error(pattern, error.code, error.pos, text)
+            place = new.places[min(error.pos, len(new.places) - 1)]
+            place, text = _old_error(pattern, error.code, place, text)
             raise CompileError(f"error in regex at offset {place}: {text}") from error
         self.groups: int = _cy.pattern_capture_count(self._code)
 

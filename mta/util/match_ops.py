@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from mta.dict.flags import DICT_FLAG_FIXED
@@ -60,22 +61,28 @@ def match_hostname(name: str, pattern: str, parent: bool) -> bool:
 
 def match_hostaddr(address: str, pattern: str, parent: bool) -> bool:
     """Whether an address is the pattern, or in its network.  Raises PatternError."""
-    if not _ADDRESS.fullmatch(address):
+    if not _is_address(address):
         return False
-    if address == pattern or f"[{address}]" == pattern:
+    if address == pattern or (pattern.startswith("[") and f"[{address}]" == pattern):
         return True
-    if not _network_pattern(address, pattern):
+    if not _is_network(pattern) or (":" in address) != (":" in pattern):
         return False
     compiled = _compile(pattern)
     number = parse_address(address)
     return number is not None and compiled.matches(number)
 
 
-def _network_pattern(address: str, pattern: str) -> bool:
+@lru_cache(maxsize=4096)
+def _is_address(text: str) -> bool:
+    """Whether a text has only characters of addresses."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_network(pattern: str) -> bool:
     """Whether the pattern looks like one that needs a comparison bit by bit."""
     return (
-        (":" in address) == (":" in pattern)
-        and (":" in pattern or "/" in pattern)
+        (":" in pattern or "/" in pattern)
         and not _ALL_IPV4.fullmatch(pattern)
         and _ADDRESS_PATTERN.fullmatch(pattern) is not None
     )
@@ -111,7 +118,7 @@ def search_exact(table: Dict, text: str, parent: bool) -> Wait[bool]:
 
 def search_hostaddr(table: Dict, text: str, parent: bool) -> Wait[bool]:
     """Whether the table has the address; what is no address is not asked for."""
-    if not _ADDRESS.fullmatch(text):
+    if not _is_address(text):
         return False
     return (yield from search_exact(table, text, parent))
 
