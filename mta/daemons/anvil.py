@@ -167,9 +167,7 @@ class Anvil(Program):
             return
         remote.count -= 1
         if remote.count == 0:
-            remote.timer = self.process.system.after(
-                self.unit, lambda: self._expire(remote)
-            )
+            remote.timer = self.process.system.after(self.unit, lambda: self._expire(remote))
 
     def _expire(self, remote: Remote) -> None:
         del self.remotes[remote.ident]

@@ -122,9 +122,7 @@ class Resolver:
                     return reply
         return DnsReply(TRY_AGAIN)
 
-    def _ask(
-        self, server: Inet, question: bytes, dnssec: bool, timeout: int
-    ) -> Wait[bytes | None]:
+    def _ask(self, server: Inet, question: bytes, dnssec: bool, timeout: int) -> Wait[bytes | None]:
         """One question to one server; None where it has no usable answer."""
         self._id = (self._id + 1) & 0xFFFF
         packet = _HEADER.pack(self._id, 0x0100, 1, 0, 0, int(dnssec)) + question

@@ -83,9 +83,7 @@ class DovecotImpl:
             if path.startswith("inet:"):
                 stream = yield from inet_connect(self.process, path[5:], _TIMEOUT)
             else:
-                stream = yield from unix_connect(
-                    self.process, path.removeprefix("unix:"), _TIMEOUT
-                )
+                stream = yield from unix_connect(self.process, path.removeprefix("unix:"), _TIMEOUT)
         except ConnectError as error:
             log.warning(f"SASL: Connect to {path} failed: {error.args[0]}")
             return False
@@ -124,9 +122,7 @@ class DovecotImpl:
                 if not mask & _PRIVATE:
                     self.mechanisms.append((name, mask))
             elif command == "SPID" and not seen:
-                warning(
-                    "SASL: Connected to wrong auth socket (auth-master instead of auth-client)"
-                )
+                warning("SASL: Connected to wrong auth socket (auth-master instead of auth-client)")
                 return False
             elif command == "DONE":
                 return True

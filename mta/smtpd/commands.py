@@ -70,9 +70,7 @@ def too_many_recipients(session: Session) -> Wait[bool]:
         f"Recipient address rate limit exceeded: {rate} from {session.namaddr} "
         f"for service {session.service}"
     )
-    yield from policy_error(
-        session, f"450 4.7.1 Error: too many recipients from {session.addr}"
-    )
+    yield from policy_error(session, f"450 4.7.1 Error: too many recipients from {session.addr}")
     return True
 
 
@@ -267,9 +265,7 @@ def vrfy_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
         return (yield from protocol_error(session, "501 5.1.3 Bad recipient address syntax"))
     if conf.strict_smtputf8 and not smtputf8 and not address.isascii():
         yield from mail_reset(session)
-        yield from chat_reply(
-            session, "553 5.6.7 Must declare SMTPUTF8 to send unicode address"
-        )
+        yield from chat_reply(session, "553 5.6.7 Must declare SMTPUTF8 to send unicode address")
         return False
     if not session.stand_alone:
         saved = session.flags

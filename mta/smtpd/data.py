@@ -185,9 +185,7 @@ def _first_lines(session: Session, limit: int) -> Wait[str | None]:
         if session.proxy is None:
             data = data[1:]
     if session.err == CLEANUP_STAT_OK:
-        yield from _store_some(
-            session, [(kind, data)], session.process.conf.message_size_limit
-        )
+        yield from _store_some(session, [(kind, data)], session.process.conf.message_size_limit)
     return kind
 
 

@@ -82,9 +82,7 @@ def _in_order(session: Session, argv: list[Token]) -> Wait[bool]:
         return (yield from protocol_error(session, "501 5.5.4 Syntax: MAIL FROM:<address>"))
     rate = yield from limits.rate(session, "message", conf.smtpd_client_message_rate_limit)
     if rate:
-        yield from policy_error(
-            session, f"450 4.7.1 Error: too much mail from {session.addr}"
-        )
+        yield from policy_error(session, f"450 4.7.1 Error: too much mail from {session.addr}")
         session.process.log.warning(
             f"Message delivery request rate limit exceeded: {rate} from {session.namaddr} "
             f"for service {session.service}"
@@ -109,8 +107,7 @@ def _sender(session: Session, argv: list[Token]) -> Wait[str | None]:
 
 def _smtputf8_known(session: Session) -> bool:
     return bool(
-        session.process.conf.smtputf8_enable
-        and not session.ehlo_discard_mask & EHLO_MASK_SMTPUTF8
+        session.process.conf.smtputf8_enable and not session.ehlo_discard_mask & EHLO_MASK_SMTPUTF8
     )
 
 

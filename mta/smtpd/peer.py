@@ -108,8 +108,7 @@ def _from_proxy(session: Session) -> Wait[bool]:
     conf = session.process.conf
     if conf.smtpd_upstream_proxy_protocol != "haproxy":
         log.fatal(
-            "unsupported smtpd_upstream_proxy_protocol value: "
-            f"{conf.smtpd_upstream_proxy_protocol}"
+            f"unsupported smtpd_upstream_proxy_protocol value: {conf.smtpd_upstream_proxy_protocol}"
         )
     client = session.client
     client.setup(conf.smtpd_upstream_proxy_timeout, True)

@@ -206,9 +206,7 @@ class SmtpdProxy:
                     continue
                 if line[3:4] in ("", " "):
                     break
-            process.log.warning(
-                f"received garbage from proxy {self.name}: {clip(line, 100)}"
-            )
+            process.log.warning(f"received garbage from proxy {self.name}: {clip(line, 100)}")
         self.reply = reply
 
     # -- content ------------------------------------------------------------------------------

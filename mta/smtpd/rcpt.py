@@ -83,9 +83,7 @@ def _parse_options(session: Session, words: list[Token]) -> Wait[_Options | None
         if keyword == "NOTIFY=":
             mask = 0 if options.notify else dsn_notify_mask(session.process.log, value)
             if not mask:
-                yield from protocol_error(
-                    session, "501 5.5.4 Error: Bad NOTIFY parameter syntax"
-                )
+                yield from protocol_error(session, "501 5.5.4 Error: Bad NOTIFY parameter syntax")
                 return None
             options.notify = mask
         else:

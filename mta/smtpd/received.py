@@ -35,8 +35,7 @@ def received_lines(session: Session) -> list[str]:
     process = session.process
     conf = process.conf
     lines = [
-        f"Received: from {session.helo_name or session.name} "
-        f"({session.name} [{session.rfc_addr}])"
+        f"Received: from {session.helo_name or session.name} ({session.name} [{session.rfc_addr}])"
     ]
     context = session.tls_context
     if context is not None and conf.smtpd_tls_received_header:

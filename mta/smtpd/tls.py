@@ -168,8 +168,10 @@ def start_tls(session: Session, server: Server) -> Wait[None]:
 
 
 def _reject_certificate(session: Session, context: TlsContext) -> Wait[None]:
-    what = "Client certificate not trusted" if context.is_present else (
-        "No client certificate presented"
+    what = (
+        "Client certificate not trusted"
+        if context.is_present
+        else ("No client certificate presented")
     )
     session.process.log.info(f"NOQUEUE: abort: TLS from {session.namaddr}: {what}")
     yield from chat_query(session)

@@ -53,19 +53,13 @@ class _Seen:
 def xclient_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
     """XCLIENT attribute=value...  Raises Restart when it is done."""
     if session.in_mail_transaction:
-        return (
-            yield from protocol_error(session, "503 5.5.1 Error: MAIL transaction in progress")
-        )
+        return (yield from protocol_error(session, "503 5.5.1 Error: MAIL transaction in progress"))
     if len(argv) < 2:
-        return (
-            yield from protocol_error(session, "501 5.5.4 Syntax: XCLIENT attribute=value...")
-        )
+        return (yield from protocol_error(session, "501 5.5.4 Syntax: XCLIENT attribute=value..."))
     if session.xclient_error:
         cannot(session, "command", "XCLIENT", "allowed from")
     if not session.xclient_allowed:
-        return (
-            yield from policy_error(session, "550 5.7.0 Error: insufficient authorization")
-        )
+        return (yield from policy_error(session, "550 5.7.0 Error: insufficient authorization"))
     seen = _Seen()
     try:
         for name, value, error in attributes(session, argv[1:]):

@@ -46,19 +46,13 @@ _MAX_PROTO = 64
 def xforward_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
     """XFORWARD attribute=value..."""
     if session.in_mail_transaction:
-        return (
-            yield from protocol_error(session, "503 5.5.1 Error: MAIL transaction in progress")
-        )
+        return (yield from protocol_error(session, "503 5.5.1 Error: MAIL transaction in progress"))
     if len(argv) < 2:
-        return (
-            yield from protocol_error(session, "501 5.5.4 Syntax: XFORWARD attribute=value...")
-        )
+        return (yield from protocol_error(session, "501 5.5.4 Syntax: XFORWARD attribute=value..."))
     if session.xforward_error:
         cannot(session, "command", "XFORWARD", "allowed from")
     if not session.xforward_allowed:
-        return (
-            yield from policy_error(session, "550 5.7.0 Error: insufficient authorization")
-        )
+        return (yield from policy_error(session, "550 5.7.0 Error: insufficient authorization"))
     client = session.xforward
     if not client.flags:
         client.flags = SMTPD_STATE_XFORWARD_INIT

@@ -197,8 +197,10 @@ class Process:
                 self.messages.append(request)
                 return self.cleanup_reply
             case RewriteRequest():
-                return request.address if "@" in request.address else (
-                    request.address + "@mx.example.org"
+                return (
+                    request.address
+                    if "@" in request.address
+                    else (request.address + "@mx.example.org")
                 )
             case ResolveRequest():
                 return ResolveReply("local", "example.org", request.address, 1 << 8)

@@ -117,9 +117,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("parameter", "reply", "line"), LIMITS)
-def test_smtpd_refuses_a_client_that_exceeds_a_rate(
-    parameter: str, reply: str, line: str
-) -> None:
+def test_smtpd_refuses_a_client_that_exceeds_a_rate(parameter: str, reply: str, line: str) -> None:
     process = Process(**{parameter: "1"}, smtpd_client_event_limit_exceptions="")
     process.anvil = counter()[0]
     assert reply not in talk(process, *SESSION).heard.decode()

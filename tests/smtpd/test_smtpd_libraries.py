@@ -19,7 +19,12 @@ from mta.util.escape import escape, unescape
 
 @pytest.mark.parametrize(
     ("data", "text"),
-    [(b"a\r\n\t", "a\\r\\n\\t"), (b"\\", "\\\\"), (b"\x00\xff", "\\000\\377"), (b"\a\b\v\f", "\\a\\b\\v\\f")],
+    [
+        (b"a\r\n\t", "a\\r\\n\\t"),
+        (b"\\", "\\\\"),
+        (b"\x00\xff", "\\000\\377"),
+        (b"\a\b\v\f", "\\a\\b\\v\\f"),
+    ],
 )
 def test_escapes_go_there_and_back(data: bytes, text: str) -> None:
     assert escape(data) == text
@@ -61,9 +66,7 @@ def test_addresses_of_mail_hosts(text: str, bare: str | None) -> None:
         ("<a@b.test, c@d.test>", "c@d.test", 2, 1),
     ],
 )
-def test_addresses_are_found_in_rubble(
-    text: str, address: str, addresses: int, junk: int
-) -> None:
+def test_addresses_are_found_in_rubble(text: str, address: str, addresses: int, junk: int) -> None:
     assert parse_addr(text) == (address, addresses, junk)
 
 

@@ -87,7 +87,10 @@ CONTENTS = [
     ("..dot\r\n...\r\n", [".dot", ".."]),
     (" blank first\r\n", ["", " blank first"]),
     (". blank later\r\n", [" blank later"]),
-    ("From x\r\n>From y\r\nA: b\r\n", ["X-Mailbox-Line: From x", "X-Mailbox-Line: >From y", "A: b"]),
+    (
+        "From x\r\n>From y\r\nA: b\r\n",
+        ["X-Mailbox-Line: From x", "X-Mailbox-Line: >From y", "A: b"],
+    ),
     ("A: b\r\nFrom x\r\n", ["A: b", "From x"]),
     ("bare\nnewlines\r\r\n", ["bare", "newlines"]),
     ("", []),

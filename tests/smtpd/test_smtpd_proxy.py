@@ -70,8 +70,7 @@ TROUBLES: list[tuple[list[str | Exception], str, str]] = [
     (
         ["220 hi\r\n", "250 x\r\n", "550-no\r\n550 really\r\n"],
         "550 really",
-        'proxy 127.0.0.1:10026 rejected "MAIL FROM:<a@b.test> BODY=8BITMIME": '
-        '"550-no??550 really"',
+        'proxy 127.0.0.1:10026 rejected "MAIL FROM:<a@b.test> BODY=8BITMIME": "550-no??550 really"',
     ),
     (
         ["220 hi\r\n", "250 x\r\n", OK, "354 huh\r\n"],
@@ -114,9 +113,7 @@ def test_a_filter_that_is_not_there_is_a_temporary_error() -> None:
 
 
 def test_the_filter_may_refuse_the_content() -> None:
-    process, _ = proxied(
-        "220 hi\r\n", "250 x\r\n", OK, OK, "354 go\r\n", "554 5.7.1 spam\r\n"
-    )
+    process, _ = proxied("220 hi\r\n", "250 x\r\n", OK, OK, "354 go\r\n", "554 5.7.1 spam\r\n")
     client = talk(process, *SESSION)
     assert replies(client)[-2] == "554 5.7.1 spam"
     assert any(line.startswith("proxy-reject: END-OF-MESSAGE") for line in process.system.lines)

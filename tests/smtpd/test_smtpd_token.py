@@ -20,7 +20,7 @@ PLAIN = [
 ]
 ODD = [
     ('MAIL FROM:<"a b"@c>', ["MAIL", "FROM:", '<"a b"@c>'], []),
-    (r'RCPT TO:<a\>b@c>', ["RCPT", "TO:", r"<a\>b@c>"], []),
+    (r"RCPT TO:<a\>b@c>", ["RCPT", "TO:", r"<a\>b@c>"], []),
     ("RCPT TO:<a@b", ["RCPT", "TO:", "<a@b"], [2]),
     ('RCPT TO:"a b', ["RCPT", "TO:", '"a b'], [2]),
     ("RCPT TO:<<a@b>>", ["RCPT", "TO:", "<<a@b>>"], []),
