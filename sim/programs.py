@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from mta.system import ProgramResult, TimedOut
 from sim.clock import micros
 from sim.engine import Call, Engine, Failed, Ready, Wake
+from sim.shell_words import shell_words
 from sim.trace import Trace
 
 SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh")
@@ -106,7 +106,7 @@ class ProgramTable:
         words = tuple(argv)
         by_shell = words[0] in SHELLS and words[0] not in self._programs
         if by_shell:
-            words = self._unwrap(words)
+            words = self._unwrap(words, env)
         program = self._programs.get(words[0]) if words else None
         if program is None:
             if by_shell:
@@ -118,17 +118,12 @@ class ProgramTable:
         )
         return self._start(program, given, timeout)
 
-    def _unwrap(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+    def _unwrap(self, argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
         """The words of the command in ``sh -c COMMAND``."""
         if len(argv) < 3 or argv[1] != "-c":
             return ()
-        try:
-            words = shlex.split(argv[2])
-        except ValueError:
-            words = argv[2].split()
-        if words[:1] == ["exec"]:
-            words = words[1:]
-        return tuple(words)
+        words = shell_words(argv[2], env)
+        return words[1:] if words[:1] == ("exec",) else words
 
     def _start(self, program: Program, given: Invocation, timeout: float) -> Any:
         too_long = 0 < timeout < program.seconds
