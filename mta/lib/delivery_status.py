@@ -146,6 +146,13 @@ def bounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """
     if process.conf.soft_bounce:
         return False
+    return (yield from abounce_flush(process, request))
+
+
+def abounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
+    """The same in the queue manager, which does not ask for ``soft_bounce``: there is a logfile
+    only where a delivery agent has decided to bounce (abounce_flush(3)).
+    """
     if (yield from _tell(process, process.conf.bounce_service_name, request)):
         return True
     if not request.flags & BOUNCE_FLAG_CLEAN:

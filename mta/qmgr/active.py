@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from mta.lib.delivery_status import bounce_flush, defer_flush, defer_warn, trace_flush
+from mta.lib.delivery_status import abounce_flush, defer_flush, defer_warn, trace_flush
 from mta.lib.mail_queue import MAIL_QUEUE_ACTIVE, MAIL_QUEUE_BOUNCE, MAIL_QUEUE_DEFERRED
 from mta.lib.requests import (
     BOUNCE_FLAG_DELRCPT,
@@ -83,7 +83,7 @@ def _bounce(qmgr: QueueManager, message: Message) -> Wait[None]:
         qmgr.remove_quietly(MAIL_QUEUE_BOUNCE, message.queue_id)
         return
     request = _request(message, _kind(qmgr, message))
-    if not (yield from bounce_flush(qmgr.process, request)):
+    if not (yield from abounce_flush(qmgr.process, request)):
         message.flags |= 1
 
 
