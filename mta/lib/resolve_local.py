@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from mta.lib.own_inet_addr import is_own_address
 from mta.lib.string_list import StringList
 from mta.system import Wait
-from mta.util.valid_hostname import mailhost_addr
+from mta.util.valid_hostname import valid_mailhost_addr
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -28,6 +28,8 @@ def resolve_local(process: Process, domain: str) -> Wait[bool]:
     if (yield from cast(StringList, names).match(domain)):
         return True
     if domain[0] == "[" and domain[-1] == "]":
-        address = mailhost_addr(domain[1:-1])
+        address, verdict = valid_mailhost_addr(domain[1:-1])
+        if not verdict:
+            process.log.warning(verdict.reason)
         return address is not None and is_own_address(process, address)
     return False

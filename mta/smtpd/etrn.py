@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from mta.lib.clients import flush_site
 from mta.lib.requests import FLUSH_STAT_BAD, FLUSH_STAT_DENY, FLUSH_STAT_OK
-from mta.lib.valid_mailhost_addr import valid_mailhost_literal
 from mta.smtpd.chat import chat_reply, clip
 from mta.smtpd.commands import policy_error, protocol_error
 from mta.smtpd.state import Session
 from mta.smtpd.token import Token
 from mta.system import Wait
-from mta.util.valid_hostname import valid_hostname
+from mta.util.valid_hostname import valid_hostname, valid_mailhost_literal
 
 _UNABLE = "458 Unable to queue messages"
 

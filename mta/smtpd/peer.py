@@ -13,7 +13,6 @@ from mta.lib.host_lookup import EAI_AGAIN, GAI_STRERROR, forward_addresses, reve
 from mta.lib.inet_proto import IPV4, IPV6, inet_families
 from mta.lib.passed_stream import PassedStream
 from mta.lib.smtp_stream import SmtpEof, SmtpTimeout
-from mta.lib.valid_mailhost_addr import IPV6_COL
 from mta.smtpd.state import (
     CLIENT_ATTR_UNKNOWN,
     SMTPD_FLAG_HANGUP,
@@ -27,6 +26,9 @@ from mta.system import Inet, Wait
 from mta.util.escape import escape
 from mta.util.valid_hostname import valid_hostaddr, valid_hostport
 from mta.wire.text import to_text
+
+#: How RFC 5321 marks IPv6 addresses.
+IPV6_COL = "IPv6:"
 
 
 def build_namaddr(session: Session, name: str, addr: str, port: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.dict.errors import TableError
-from mta.lib.valid_mailhost_addr import valid_mailhost_addr
 from mta.smtpd import sasl
 from mta.smtpd.chat import chat_reset
 from mta.smtpd.commands import cannot, neuter, policy_error, protocol_error
@@ -32,7 +31,7 @@ from mta.smtpd.xattr import (
     unavailable,
 )
 from mta.system import Wait
-from mta.util.valid_hostname import MAX_HOSTNAME, valid_hostname
+from mta.util.valid_hostname import MAX_HOSTNAME, mailhost_addr, valid_hostname
 from mta.wire.text import to_bytes
 
 
@@ -124,7 +123,7 @@ def _address(session: Session, value: str) -> None:
         session.addr = session.rfc_addr = CLIENT_ATTR_UNKNOWN
         session.addr_family = 4
         return
-    bare = valid_mailhost_addr(value)
+    bare = mailhost_addr(value)
     if bare is None:
         raise bad_syntax("ADDR", value)
     session.addr = bare

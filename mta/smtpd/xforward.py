@@ -6,7 +6,6 @@ It changes nothing of what the client may do (XFORWARD_README).
 from __future__ import annotations
 
 from mta.lib.requests import REWRITE_INVALID, REWRITE_LOCAL
-from mta.lib.valid_mailhost_addr import valid_mailhost_addr
 from mta.smtpd.chat import chat_reply
 from mta.smtpd.commands import cannot, neuter, policy_error, protocol_error
 from mta.smtpd.peer import build_namaddr
@@ -27,7 +26,7 @@ from mta.smtpd.state import (
 from mta.smtpd.token import Token
 from mta.smtpd.xattr import Refused, attributes, bad_syntax, port_of, unavailable
 from mta.system import Wait
-from mta.util.valid_hostname import valid_hostname
+from mta.util.valid_hostname import mailhost_addr, valid_hostname
 from mta.wire.text import to_bytes
 
 _FLAGS = {
@@ -110,7 +109,7 @@ def _name(value: str) -> str:
 
 
 def _address(client: Xforward, value: str, absent: bool) -> None:
-    bare = value if absent else valid_mailhost_addr(value)
+    bare = value if absent else mailhost_addr(value)
     if bare is None:
         raise bad_syntax("ADDR", value)
     client.addr = bare

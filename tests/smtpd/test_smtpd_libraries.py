@@ -7,7 +7,6 @@ from smtpd_world import Process, run
 
 from mta.lib.input_transp import input_transp_cleanup, input_transp_mask
 from mta.lib.requests import CLEANUP_FLAG_MASK_EXTERNAL, CLEANUP_FLAG_MILTER
-from mta.lib.valid_mailhost_addr import valid_mailhost_addr, valid_mailhost_literal
 from mta.lib.verify_sender_addr import make_verify_sender_addr, valid_verify_sender_addr
 from mta.smtpd.address import parse_addr
 from mta.smtpd.expand import expand_line, smtpd_expand_lookup
@@ -35,23 +34,6 @@ def test_what_is_overridden_is_taken_from_cleanup() -> None:
     mask = input_transp_mask("receive_override_options", "no_milters")
     left = input_transp_cleanup(CLEANUP_FLAG_MASK_EXTERNAL, mask)
     assert left == CLEANUP_FLAG_MASK_EXTERNAL & ~CLEANUP_FLAG_MILTER
-
-
-@pytest.mark.parametrize(
-    ("text", "bare"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("IPv6:2001:db8::1", "2001:db8::1"),
-        ("ipv6:::1", "::1"),
-        ("2001:db8::1", None),
-        ("IPv6:192.0.2.1", None),
-        ("x.test", None),
-    ],
-)
-def test_addresses_of_mail_hosts(text: str, bare: str | None) -> None:
-    assert valid_mailhost_addr(text) == bare
-    assert valid_mailhost_literal(f"[{text}]") == (bare is not None)
-    assert not valid_mailhost_literal(f"[{text}]x")
 
 
 @pytest.mark.parametrize(
