@@ -35,7 +35,7 @@ test: lint types
 	$(PYTEST) -n auto
 
 bench: $(STAMP)
-	$(PYTEST) benchmarks -p no:xdist --benchmark-only
+	$(PYTEST) benchmarks -p no:xdist --benchmark-only --benchmark-timer=time.process_time --benchmark-columns=min,median,max,rounds --benchmark-disable-gc
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -14,7 +14,7 @@ import errno
 import os
 import posixpath
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from mta.system import File, Stat
@@ -50,7 +50,7 @@ class Inode:
 class Directory:
     """A directory: its entries by name, and their names in order."""
 
-    __slots__ = ("_sorted", "entries", "gid", "inode", "mode", "mtime", "uid")
+    __slots__ = ("_sorted", "entries", "gid", "inode", "mode", "mtime", "uid", "watchers")
 
     def __init__(self, inode: int, mode: int, uid: int, gid: int, mtime: int) -> None:
         self.inode = inode
@@ -60,6 +60,8 @@ class Directory:
         self.mtime = mtime
         self.entries: dict[str, Entry] = {}
         self._sorted: list[str] | None = []
+        #: Who waits for a new name here; one list for a watched directory and all below it.
+        self.watchers: list[Callable[[], None]] | None = None
 
     def names(self) -> list[str]:
         """The names, sorted; a list of the caller's own."""
@@ -72,6 +74,11 @@ class Directory:
         if name not in self.entries and self._sorted is not None:
             insort(self._sorted, name)
         self.entries[name] = entry
+        if self.watchers:
+            waiting = self.watchers.copy()
+            self.watchers.clear()
+            for action in waiting:
+                action()
 
     def drop(self, name: str) -> None:
         """Removes an entry."""
@@ -338,8 +345,22 @@ class Disk:
         if name in parent.entries:
             raise failure(errno.EEXIST, path)
         directory = Directory(self._inode(), mode, uid, gid, self._engine.now)
+        directory.watchers = parent.watchers
         parent.put(name, directory)
         self._directories[path] = directory
+
+    def watch(self, path: str, action: Callable[[], None]) -> None:
+        """Calls an action once, when the next name appears in a directory or below it."""
+        directory = self._directory(path)
+        if directory is None:
+            raise failure(errno.ENOENT, path)
+        if directory.watchers is None:
+            directory.watchers = []
+            below = posixpath.normpath(path) + "/"
+            for name, other in self._directories.items():
+                if name.startswith(below):
+                    other.watchers = directory.watchers
+        directory.watchers.append(action)
 
     def remove_directory(self, path: str) -> None:
         """rmdir(2)."""

@@ -20,6 +20,7 @@ all can be read too; then all names are known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from functools import cached_property
 
 from mta.conf import interfaces, startup
@@ -30,6 +31,7 @@ from mta.conf.kinds import (
     Time,
     check_number,
     check_time,
+    check_unit,
     convert_bool,
     convert_int,
     convert_time,
@@ -58,7 +60,7 @@ def _positions(program: str) -> dict[str, int]:
     """When a program loads each of its parameters; of an unknown program nothing is known."""
     if program not in LOADS:
         return {}
-    names = LOADS["common"] + LOADS[program]
+    names = (*LOADS["common"], "process_id", *LOADS[program])
     return {name: index for index, name in reversed(list(enumerate(names)))}
 
 
@@ -102,7 +104,10 @@ class Conf(Parameters):
             **self.main.values,
             **dict(overrides),
         }
+        # A process knows its own number better than any file.
+        self.settings.pop("process_id", None)
         self._process_id = process_id
+        self.was_updated = False  #: whether the process changed its own settings
         self._stored: dict[str, str] = {}
         positions = _POSITIONS.get(self.program)
         if positions is None:
@@ -131,6 +136,17 @@ class Conf(Parameters):
             warn=warn,
         )
 
+    def clone(self, process_id: int, warn: Callable[[str], None]) -> Conf:
+        """The same view for another process of the same kind: what was evaluated stays so."""
+        twin = copy(self)
+        twin.settings = dict(self.settings)
+        twin._stored = {} if "process_id" in self._stored else dict(self._stored)
+        twin.__dict__.pop("process_id", None)
+        twin._process_id = process_id
+        twin.warnings = []
+        twin.warn = warn
+        return twin
+
     # What is set, raw.
 
     def is_set(self, name: str) -> bool:
@@ -139,6 +155,7 @@ class Conf(Parameters):
 
     def update(self, name: str, value: str) -> None:
         """Sets a raw value, as a process does to itself (``mail_conf_update``)."""
+        self.was_updated = True
         self.settings[name] = value
         self._stored.clear()
         for attribute in [a for a in self.__dict__ if a in _ATTRIBUTES]:
@@ -176,6 +193,10 @@ class Conf(Parameters):
     def expand_once(self, text: str) -> str:
         """A text with ``$name`` replaced by raw values (``mail_conf_eval_once``)."""
         return self._expand(text, self._latest, recursive=False)
+
+    def expand_at(self, name: str, text: str) -> str:
+        """A text expanded with what the process knows when it loads the parameter ``name``."""
+        return self._expand(text, self._positions.get(name, _EVERYTHING))
 
     # Parameters with names made at run time.
 
@@ -316,12 +337,12 @@ class Conf(Parameters):
             return getattr(self, other) if isinstance(other, str) else other[0]
         text = self.settings.get(name)
         if text is None and parameter.fixed:
-            return parameter.value
+            return self._process_id if name == "process_id" else parameter.value
         position = self._positions.get(name, _EVERYTHING)
         default = parameter.default
         if isinstance(parameter, Time):
             default = self._expand(default, position)
-            startup.check_unit(name, default, parameter.default)
+            check_unit(name, default, parameter.default)
         if text is None:
             text = self._default(parameter)
         if parameter.expands and "$" in text:
@@ -330,17 +351,15 @@ class Conf(Parameters):
 
     def _default(self, parameter: Parameter[object]) -> str:
         """What a process notes as the value of a parameter that is not set."""
-        if parameter.fixed:
-            return parameter.default
         name = parameter.name
+        if parameter.fixed:
+            return str(self._process_id) if name == "process_id" else parameter.default
         stored = self._stored.get(name)
         if stored is None:
             if parameter.function:
                 stored = startup.compute(self, parameter.function)
             elif parameter.kind == "str":
                 stored = self._expand(parameter.default, self._positions.get(name, _EVERYTHING))
-            elif name == "process_id":
-                stored = str(self._process_id)
             else:
                 stored = parameter.default
             self._stored[name] = stored

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from mta.conf.conf import Conf
 from mta.lib.cleanup_client import cleanup_finish, cleanup_open
 from mta.lib.cleanup_strerror import cleanup_strerror
 from mta.lib.input_transp import input_transp_cleanup, input_transp_mask
@@ -81,6 +82,11 @@ class _Stop(Exception):
 @program("pickup")
 class Pickup(Program):
     """Looks at the maildrop queue whenever it is triggered."""
+
+    @classmethod
+    def input_directory(cls, conf: Conf) -> str:
+        """The maildrop queue."""
+        return f"{conf.queue_directory}/maildrop"
 
     def __init__(self, process: Process) -> None:
         """Reads what ``receive_override_options`` turns off."""

@@ -61,9 +61,7 @@ class Verify(Program):
         self.cache: dict[str, Entry] = process.master.persistent(
             f"verify {conf.address_verify_map}" if conf.address_verify_map else None
         )
-        if not conf.address_verify_map:
-            conf.update("max_idle", "0")
-            conf.update("max_use", "0")
+        self.stays = not conf.address_verify_map
         self._clean_up()
 
     def serve(self, request: VerifyQuery | VerifyUpdate) -> Wait[VerifyReply]:

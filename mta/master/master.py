@@ -35,10 +35,11 @@ from mta.system import Fatal, Gone, Panic, Signal, Stream, System, Wait
 class Worker:
     """A running process and how often it has served."""
 
-    __slots__ = ("idle_since", "process", "program", "users", "uses")
+    __slots__ = ("idle_since", "process", "program", "stress", "users", "uses")
 
-    def __init__(self, process: Process, program: Program) -> None:
+    def __init__(self, process: Process, program: Program, stress: str) -> None:
         self.process = process
+        self.stress = stress
         self.program = program
         self.users = 0
         self.uses = 0
@@ -84,6 +85,7 @@ class Service:
         self.throttled = False
         self.busy_warned = 0
         self.wakeup_started = False
+        self.started = False  #: whether a process was ever started
 
 
 class Master:
@@ -104,6 +106,8 @@ class Master:
         self._closers: list[Callable[[], None]] = []
         self._timers: dict[str, Any] = {}
         self.running = False
+        self._began = 0  #: when master was started, microseconds
+        self._views: dict[tuple[str, str], Conf] = {}  #: of processes whose start gave no warning
         self._persistent: dict[str, dict[str, Any]] = {}
         self.configure(entries)
 
@@ -112,6 +116,7 @@ class Master:
     def configure(self, entries: Sequence[MasterEntry]) -> None:
         """Takes the entries of master.cf: internal services by name, inet ones by ``name/inet``."""
         self.services = {}
+        self._views = {}
         for entry in entries:
             path = f"{self.conf.daemon_directory}/{entry.program}"
             self.services[self.key(entry)] = Service(entry, entry.max_proc, path)
@@ -124,6 +129,7 @@ class Master:
     def start(self) -> None:
         """Listens for all services and starts the wake-up timers."""
         self.running = True
+        self._began = self.system.now()
         for service in self.services.values():
             self._listen(service)
         for service in self.services.values():
@@ -207,7 +213,7 @@ class Master:
     def _usable(self, service: Service, worker: Worker) -> bool:
         """Whether an idle process may serve once more; one that may not retires."""
         conf = worker.process.conf
-        if worker.users:
+        if worker.users or worker.program.stays:
             return True
         if worker.uses < conf.max_use or worker.program.kind == "multi":
             if self.system.now() - worker.idle_since < conf.max_idle * 1_000_000:
@@ -250,8 +256,9 @@ class Master:
             return None
         log = Log(self.system, f"{self.conf.syslog_name}/{entry.program}", pid)
         try:
-            process = self._new_process(entry, pid, log)
-            worker = Worker(process, cls(process))
+            stress = "yes" if entry.stressable and self._stressed(entry) else ""
+            process = self._new_process(entry, pid, log, stress)
+            worker = Worker(process, cls(process), stress)
         except ConfError as error:
             log.info(f"fatal: {error.args[0]}")
             self._exited(service, pid, 1, 0)
@@ -260,6 +267,7 @@ class Master:
             self._exited(service, pid, 1, 0)
             return None
         service.total += 1
+        service.started = True
         if cls.kind == "multi":
             service.shared = worker
         if entry.wakeup and entry.wakeup_conditional and not service.wakeup_started:
@@ -269,20 +277,37 @@ class Master:
             )
         return worker
 
-    def _new_process(self, entry: MasterEntry, pid: int, log: Log) -> Process:
+    def _new_process(self, entry: MasterEntry, pid: int, log: Log, stress: str) -> Process:
         """Raises ConfError."""
         if entry.error is not None:
             raise ConfError(entry.error)
-        overrides = dict(entry.overrides)
-        if entry.stressable:
-            overrides.setdefault("stress", "yes" if self._stressed(entry) else "")
-        conf = self.conf.for_process(
-            entry.program, self.main_cf, overrides, process_id=pid, warn=log.warning
-        )
+        key = (self.key(entry), stress)
+        known = self._views.get(key)
+        if known is not None:
+            conf = known.clone(pid, log.warning)
+        else:
+            overrides = {"stress": stress} if entry.stressable else {}
+            conf = self.conf.for_process(
+                entry.program,
+                self.main_cf,
+                {**overrides, **entry.overrides},
+                process_id=pid,
+                warn=log.warning,
+            )
         log.tag = f"{conf.syslog_name}/{entry.program}"
         process = Process(self, entry.program, entry.name, pid, conf, log.tag)
         process.args = list(entry.rest)
-        conf.check_set()
+        if known is None:
+            warnings: list[str] = []
+            conf.warn = warnings.append
+            try:
+                conf.check_set()
+            finally:
+                for text in warnings:
+                    log.warning(text)
+                conf.warn = log.warning
+            if not warnings:
+                self._views[key] = conf.clone(pid, log.warning)
         return process
 
     def _stressed(self, entry: MasterEntry) -> bool:
@@ -338,6 +363,9 @@ class Master:
         if worker is service.shared:
             service.shared = None
         service.total -= 1
+        conf, key = worker.process.conf, (self.key(service.entry), worker.stress)
+        if key in self._views and not conf.was_updated:
+            self._views[key] = conf  # with all that this process has evaluated
         worker.program.retire()
 
     def _retire_idle(self, service: Service) -> None:
@@ -404,9 +432,27 @@ class Master:
     def _wakeup(self, service: Service) -> None:
         if not self.running:
             return
-        worker = service.shared or (service.idle[-1] if service.idle else None)
-        if not service.throttled and not (worker is not None and worker.program.asleep()):
+        if not service.throttled:
+            path = PROGRAMS[service.entry.program].input_directory(self.conf)
+            if path and service.started and self._is_empty(path):
+                self.system.files.watch(path, lambda: self._sleep(service))
+                return
             self.trigger(self.key(service.entry), b"W")
-        self._timers[self.key(service.entry)] = self.system.after(
-            service.entry.wakeup, lambda: self._wakeup(service)
-        )
+        self._sleep(service)
+
+    def _sleep(self, service: Service) -> None:
+        """Sets the alarm for the next wake-up; they are ``wakeup`` apart from the start on."""
+        key, period = self.key(service.entry), service.entry.wakeup * 1_000_000
+        if key in self._timers:
+            self._timers[key].cancel()
+        left = period - (self.system.now() - self._began) % period
+        self._timers[key] = self.system.after(left / 1_000_000, lambda: self._wakeup(service))
+
+    def _is_empty(self, path: str) -> bool:
+        """Whether no file is in a directory or below it."""
+        files = self.system.files
+        for name in files.list(path):
+            below = f"{path}/{name}"
+            if len(name) > 1 or not files.stat(below).is_dir or not self._is_empty(below):
+                return False
+        return True

@@ -81,14 +81,19 @@ class Program:
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        #: Whether the process goes on for ever, whatever ``max_idle`` and ``max_use`` say.
+        self.stays = False
 
     def serve(self, request: Any) -> Wait[Any]:
         """Serves one client."""
         raise NotImplementedError
 
-    def asleep(self) -> bool:
-        """Whether a wake-up by the clock would find nothing to do, so that master may skip it."""
-        return False
+    @classmethod
+    def input_directory(cls, conf: Conf) -> str:
+        """The directory whose files are all that a wake-up by the clock is about, so that master
+        need not wake the program while it is empty; ``""`` for none.
+        """
+        return ""
 
     def retire(self) -> None:
         """The process ends in good order (idle for ``max_idle``, ``max_use`` reached, reload)."""

@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 from typing import ClassVar, Literal
 
+from mta.conf.conf import Conf
 from mta.lib.mail_queue import (
     MAIL_QUEUE_ACTIVE,
     MAIL_QUEUE_CORRUPT,
@@ -54,7 +55,7 @@ from mta.qmgr.resolve import (
     split_words,
 )
 from mta.qmgr.transport import Queue, Transport
-from mta.system import Wait
+from mta.system import Timer, Wait
 from mta.wire.dsn import Dsn
 
 SCAN_START = 1 << 0
@@ -108,6 +109,7 @@ class QueueManager(Program):
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
+        self.stays = True
         conf = process.conf
         warn = process.log.warning
         self.mail_queue = MailQueue.from_conf(conf)
@@ -136,6 +138,8 @@ class QueueManager(Program):
         self.deferred = Scan(self, MAIL_QUEUE_DEFERRED)
         self.running = False
         self._first = 0
+        self._began = process.now()
+        self._next_run: Timer | None = None
         self._recover()
         self.incoming.request(SCAN_START)
         self._deferred_run()
@@ -166,10 +170,10 @@ class QueueManager(Program):
             self.deferred.request(deferred)
         yield from self.loop()
 
-    def asleep(self) -> bool:
-        """Nothing is in the incoming queue."""
-        files = self.process.system.files
-        return not any(True for _ in self.mail_queue.ids(files, MAIL_QUEUE_INCOMING))
+    @classmethod
+    def input_directory(cls, conf: Conf) -> str:
+        """The incoming queue."""
+        return f"{conf.queue_directory}/{MAIL_QUEUE_INCOMING}"
 
     def _recover(self) -> None:
         """What a queue manager before us left in the active queue begins anew."""
@@ -179,21 +183,42 @@ class QueueManager(Program):
             queue.rename(files, queue_id, MAIL_QUEUE_ACTIVE, MAIL_QUEUE_INCOMING)
 
     def _deferred_run(self) -> None:
-        """Every ``queue_run_delay`` the deferred queue is looked at."""
-        system = self.process.system
-        if self._due():
+        """Looks at the deferred queue, and sleeps until the first run that will find something."""
+        due = self._earliest()
+        if due is not None and due <= self.process.now():
             self.deferred.request(SCAN_START)
-            system.spawn(self.loop(), "qmgr deferred run")
-        system.after(self.process.conf.queue_run_delay, self._deferred_run)
+            self.process.system.spawn(self.loop(), "qmgr deferred run")
+        self._sleep(due)
+        path = f"{self.mail_queue.directory}/{MAIL_QUEUE_DEFERRED}"
+        self.process.system.files.watch(path, self._one_more_deferred)
 
-    def _due(self) -> bool:
-        """Whether some deferred file's time has come: a scan would find something."""
+    def _sleep(self, due: int | None) -> None:
+        """Sets the alarm for the first of the runs, ``queue_run_delay`` apart, at or after a
+        moment; without one no alarm is needed.
+        """
+        if self._next_run is not None:
+            self._next_run.cancel()
+            self._next_run = None
+        if due is not None:
+            delay = self.process.conf.queue_run_delay * 1_000_000
+            now = self.process.now()
+            since = max(due, now + 1) - self._began
+            at = self._began + (since + delay - 1) // delay * delay
+            self._next_run = self.process.system.after((at - now) / 1_000_000, self._deferred_run)
+
+    def _one_more_deferred(self) -> None:
+        self._sleep(self.process.now())
+
+    def _earliest(self) -> int | None:
+        """When the first deferred file is due, None where there is none.  A scan takes files up to
+        a second before their time.
+        """
         files, queue = self.process.system.files, self.mail_queue
-        limit = (self.seconds() + 2) * 1_000_000
-        for queue_id in queue.ids(files, MAIL_QUEUE_DEFERRED):
-            if files.stat(queue.path(MAIL_QUEUE_DEFERRED, queue_id)).mtime < limit:
-                return True
-        return False
+        times = [
+            files.stat(queue.path(MAIL_QUEUE_DEFERRED, queue_id)).mtime
+            for queue_id in queue.ids(files, MAIL_QUEUE_DEFERRED)
+        ]
+        return min(times) // 1_000_000 * 1_000_000 - 1_000_000 if times else None
 
     def loop(self) -> Wait[None]:
         """Feeds the active queue, one file from each scan in turn, until the scans are done."""
