@@ -168,18 +168,12 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return "".join(pieces)
 
 
-def build_query(process: TableProcess, parser: CfgParser) -> str:
+def build_query(parser: CfgParser) -> str:
     """The query of a table that has the old settings ``select_field``, ``table``, ``where_field``,
-    ``additional_conditions`` in place of ``query``.
+    ``additional_conditions`` in place of ``query``.  Raises Fatal where one is missing.
     """
-    fields = {}
-    for name in ("table", "select_field", "where_field"):
-        value = parser.optional(name)
-        if value is None:
-            process.log.fatal(f"db_common_sql_build_query: '{name}' parameter not defined")
-        fields[name] = value
-    conditions = parser.text("additional_conditions")
-    return (
-        f"SELECT {fields['select_field']} FROM {fields['table']}"
-        f" WHERE {fields['where_field']}='%s' {conditions}"
+    table, select_field, where_field = (
+        parser.text(name, min=1) for name in ("table", "select_field", "where_field")
     )
+    conditions = parser.text("additional_conditions")
+    return f"SELECT {select_field} FROM {table} WHERE {where_field}='%s' {conditions}"

@@ -8,7 +8,6 @@ postalias, for a table of ``alias_maps`` or ``alias_database``) would have built
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -60,7 +59,7 @@ class _Kind(NamedTuple):
     #: What is said to be missing where nothing is there.
     missing: str = ""
     #: What a file of another format is called.
-    invalid: str = os.strerror(errno.EINVAL)
+    invalid: str = "Invalid argument"
 
 
 _KINDS = {

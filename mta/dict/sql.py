@@ -62,7 +62,7 @@ class SqlDict(Dict):
         self._dice = process.system.dice(self.name)
 
     def _old_query(self, parser: CfgParser) -> str:
-        return build_query(self.process, parser)
+        return build_query(parser)
 
     @abstractmethod
     def _host(self, text: str) -> Host:

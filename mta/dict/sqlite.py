@@ -23,6 +23,8 @@ from mta.util.casefold import valid_utf8
 from mta.wire.text import to_text
 
 _MAGIC = b"SQLite format 3\0"
+#: What the engine's search for a journal leaves in errno.
+_ERRNO = "No such file or directory"
 #: Calls of the progress handler, and virtual machine steps between two of them.
 _MAX_CALLS = 5_000
 _STEPS = 10_000
@@ -115,7 +117,7 @@ class SqliteDict(Dict):
     def __init__(self, process: TableProcess, name: str, flags: int, parser: CfgParser) -> None:
         super().__init__(process, "sqlite", name, flags | DICT_FLAG_FIXED)
         self.dbpath = parser.text("dbpath", min=1)
-        self.query = parser.optional("query") or build_query(process, parser)
+        self.query = parser.optional("query") or build_query(parser)
         self.result_format = parser.text("result_format", "%s", min=1)
         self.expansion_limit = parser.number("expansion_limit", 0)
         self.common = DbCommon(process, "sqlite", name)
@@ -136,13 +138,22 @@ class SqliteDict(Dict):
         return None
 
     def _load(self) -> Database:
-        """The database; it is empty where there is no file, as SQLite has it."""
+        """The database; it is empty where there is no file, as SQLite has it.  A file that makes
+        no database shows at the first query.
+        """
+        file = self._file()
+        self._seen = (file, file.mtime if file else -1)
+        if file is None:
+            directory = absolute_path(self.process, self.dbpath).rpartition("/")[0]
+            if directory and not self.process.system.files.exists(directory):
+                self.process.log.fatal(
+                    f"{self.name}: Can't open database: unable to open database file\n"
+                )
+            return Database(b"")
         try:
-            file = self._file()
-            self._seen = (file, file.mtime if file else -1)
-            return Database(bytes(file.data) if file else b"")
-        except (sqlite3.Error, OSError) as error:
-            self.process.log.fatal(f"{self.name}: Can't open database: {error}\n")
+            return Database(bytes(file.data))
+        except sqlite3.Error:
+            return Database(_MAGIC + b"?" * 512)
 
     def _current(self) -> Database:
         file = self._file()
@@ -191,7 +202,7 @@ class SqliteDict(Dict):
         self.process.log.warning(
             f"dict_sqlite_lookup: {self.table}: Expansion limit exceeded for key '{key}'"
         )
-        return TableError(self.name)
+        return TableError(self.name, _ERRNO)
 
 
 @dict_type("sqlite", read_only=True)

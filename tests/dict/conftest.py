@@ -64,7 +64,7 @@ class MemoryFiles:
         del self.files[path]
 
     def exists(self, path: str) -> bool:
-        return path in self.files
+        return path in self.files or any(name.startswith(f"{path}/") for name in self.files)
 
     def stat(self, path: str) -> Stat:
         file = self.open(path)

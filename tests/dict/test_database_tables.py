@@ -123,7 +123,9 @@ def test_no_statement_writes_a_real_file(process: MemoryProcess, tmp_path: Any) 
     with pytest.raises((Fatal, TableError)):
         finish(sqlite_table(process, config).lookup("k"))
     with pytest.raises(Fatal):
-        sqlite_table(MemoryProcess(), QUERY, f"ATTACH '{tmp_path}/other.db' AS x;")
+        finish(
+            sqlite_table(MemoryProcess(), QUERY, f"ATTACH '{tmp_path}/other.db' AS x;").lookup("k")
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,6 +170,24 @@ def test_a_database_that_is_missing_is_empty(process: MemoryProcess) -> None:
     ]
 
 
+def test_a_database_in_no_directory_cannot_be_opened(process: MemoryProcess) -> None:
+    process.text("/t.cf", f"dbpath = /nosuch/t.db\n{QUERY}")
+    with pytest.raises(Fatal):
+        dict_open(process, "sqlite:/t.cf")
+    assert process.lines == [
+        "fatal: sqlite:/t.cf: Can't open database: unable to open database file\n"
+    ]
+
+
+def test_a_file_that_is_no_database_shows_at_the_first_lookup(process: MemoryProcess) -> None:
+    table = sqlite_table(process, QUERY, "this is no script\n")
+    with pytest.raises(Fatal):
+        finish(table.lookup("x"))
+    assert process.lines == [
+        "fatal: dict_sqlite_lookup: /t.cf: SQL prepare failed: file is not a database\n"
+    ]
+
+
 @pytest.mark.parametrize(
     ("config", "lines"),
     [
@@ -177,7 +197,7 @@ def test_a_database_that_is_missing_is_empty(process: MemoryProcess) -> None:
          ["fatal: db_common_parse: /t.cf: Invalid result template: %y"]),
         ("query = x\n", ["fatal: /t.cf: bad string length 0 < 1: dbpath = "]),
         ("dbpath = /t.db\n",
-         ["fatal: db_common_sql_build_query: 'table' parameter not defined"]),
+         ["fatal: /t.cf: bad string length 0 < 1: table = "]),
         ("dbpath = /t.db\nquery = x\nexpansion_limit = many\n",
          ["fatal: /t.cf: bad numerical configuration: expansion_limit = many"]),
         ("dbpath\n", ["fatal: /t.cf, line 1: missing '=' after attribute name: \"dbpath\""]),
