@@ -58,6 +58,15 @@ def is_command(process: TableProcess) -> bool:
     return getattr(process, "program", "") in COMMANDS
 
 
+def decide(process: TableProcess, kind: str, /, **facts: Any) -> None:
+    """Tells a decision to whoever listens.  In hot places ask ``system.decisions`` first."""
+    tell = getattr(process, "decide", None)
+    if tell is not None:
+        tell(kind, **facts)
+    elif process.system.decisions is not None:
+        process.system.decisions(kind, facts)
+
+
 def utf8_enabled(process: TableProcess) -> bool:
     """util_utf8_enable: ``smtputf8_enable``."""
     return bool(process.conf.smtputf8_enable)

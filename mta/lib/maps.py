@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mta.dict.errors import TableError
 from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_FIXED
-from mta.dict.process import TableProcess
+from mta.dict.process import TableProcess, decide
 from mta.dict.registry import Dict, dict_open
 from mta.system import Wait
 from mta.util.parens import split_words
@@ -75,7 +75,6 @@ class Maps:
         return value
 
     def _decide(self, table: str, key: str, value: str | None, line: int | None) -> None:
-        sink = self.process.system.decisions
-        if sink is not None:
-            facts = {"maps": self.title, "table": table, "key": key, "result": value, "line": line}
-            sink("table", facts)
+        decide(
+            self.process, "table", maps=self.title, table=table, key=key, result=value, line=line
+        )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mta.dict.errors import TableError
 from mta.dict.flags import DICT_FLAG_LOCK, DICT_FLAG_UTF8_REQUEST, O_RDONLY, dict_flags_str
-from mta.dict.process import TableProcess, utf8_enabled
+from mta.dict.process import TableProcess, decide, utf8_enabled
 from mta.dict.registry import Dict, dict_open, dict_surrogate, handles
 from mta.system import Wait
 from mta.util.casefold import casefold
@@ -148,11 +148,11 @@ class MatchList:
         self.process.log.warning(f"{self.name}: {text}")
 
     def _decide(self, texts: tuple[str, ...], pattern: Pattern | None, result: bool) -> None:
-        sink = self.process.system.decisions
-        if sink is not None:
+        if self.process.system.decisions is not None:
             what = "" if pattern is None else ("" if pattern.positive else "!") + pattern.text
-            facts = {"list": self.name, "of": texts, "pattern": what, "result": result}
-            sink("match_list", facts)
+            decide(
+                self.process, "match_list", list=self.name, of=texts, pattern=what, result=result
+            )
 
 
 def is_table(pattern: str) -> bool:
