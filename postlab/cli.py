@@ -1,8 +1,8 @@
 """The command line: ``postlab run``, ``postlab conform``, ``postlab version``.
 
-Exit status: 0 where every scenario has an outcome; 1 where one has none (it asks for what this
-version cannot do, or a defect of Postlab stopped it), or differs from its recorded outcome; 2 where
-an argument or a file is wrong.
+Exit status: 0 where every scenario has an outcome; 1 where one has none, or one that is not to be
+trusted (it asks for what this version cannot do, or a defect of Postlab stopped it), or one that
+differs from what is recorded; 2 where an argument or a file is wrong.
 """
 
 from __future__ import annotations
@@ -88,6 +88,14 @@ def _complain(done: Done) -> int:
     return BAD_INPUT if done.bad_input else NO_OUTCOME
 
 
+def _doubt(done: Done) -> int:
+    """Says why an outcome may be wrong; the exit status for it."""
+    doubts = done.report.doubts if done.report else []
+    for doubt in doubts:
+        typer.echo(f"{done.path}: do not trust this outcome: {doubt}", err=True)
+    return NO_OUTCOME if doubts else OK
+
+
 def _flush() -> None:
     sys.stdout.flush()
 
@@ -98,11 +106,11 @@ def _one(done: Done, as_json: bool, dialogue: bool, log: bool) -> int:
     if as_json:
         sys.stdout.buffer.write(done.json)
         _flush()
-        return OK
+        return _doubt(done)
     from reports.terminal import console, show
 
     show(done.report, console(), dialogue=dialogue, log=log)
-    return OK
+    return NO_OUTCOME if done.report.doubts else OK
 
 
 def _many(results: Iterator[Done], total: int, each: bool, dialogue: bool, log: bool) -> int:
@@ -117,6 +125,7 @@ def _many(results: Iterator[Done], total: int, each: bool, dialogue: bool, log: 
             rows.append((name, done.error))
             continue
         rows.append((name, done.report))
+        status = max(status, _doubt(done))
         if each:
             show(done.report, console(), dialogue=dialogue, log=log)
     overview(rows, console())
@@ -132,6 +141,7 @@ def _write(results: Iterator[Done], folder: Path, total: int) -> int:
         target = folder / done.path.absolute().parent.name / f"{done.path.stem}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(done.json)
+        status = max(status, _doubt(done))
     return status
 
 

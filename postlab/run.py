@@ -84,6 +84,7 @@ def report_of(stage: Stage, name: str = "") -> Report:
         started=stage.started,
         ended=ended,
         moments=[line.at for line in lines],
+        doubts=stage.doubts(),
         unused=stage.unused(),
     )
     report.outcome.queue = queue_of(stage)

@@ -16,6 +16,9 @@ Result = tuple[int, str]
 #: Runs one command of the mail system: words → exit status and output.
 Run = Callable[[list[str]], Wait[Result]]
 
+#: The exit status for a command that does not exist.
+NOT_FOUND = 127
+
 _OPERATORS = (";", "&&", "||")
 _DIRECTORIES = ("/usr/sbin/", "/usr/bin/", "/bin/", "/sbin/")
 

@@ -104,6 +104,8 @@ def _parts(
         yield "Mail log", _log(report)
     elif story.troubles:
         yield "Warnings in the mail log", _troubles(report, story)
+    if report.doubts:
+        yield "Do not trust this outcome", [_text(line, "red") for line in report.doubts]
     if report.unused:
         yield "Never used by this run", [_text(line, style="yellow") for line in report.unused]
 
