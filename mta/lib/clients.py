@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from mta.dict.errors import TableError
 from mta.lib.requests import (
     FLUSH_STAT_DENY,
     FLUSH_STAT_FAIL,
@@ -124,8 +125,17 @@ def flush_site(process: Process, kind: str, site: str = "", queue_id: str = "") 
     if site:
         from mta.lib.flush_policy import flush_site_allowed
 
-        if not (yield from flush_site_allowed(process, site)):
-            return FLUSH_STAT_DENY
+        try:
+            if not (yield from flush_site_allowed(process, site)):
+                return FLUSH_STAT_DENY
+        except TableError:
+            return FLUSH_STAT_FAIL
+        if process.conf.warn_compat_break_flush_domains:
+            purpose = "flush mail" if kind == "send_site" else "update fast-flush logfile"
+            process.log.info(
+                "using backwards-compatible default setting relay_domains=$mydestination to "
+                f'{purpose} for domain "{site}"'
+            )
     try:
         reply: int = yield from process.call(
             process.conf.flush_service_name, FlushServiceRequest(kind, site, queue_id)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mta.system import Fatal, Panic, System
+from mta.wire.text import printable as printable_bytes
 
 
 class Log:
     """Writes lines with the tag and number of a process; the text is Postfix's own.
 
     ``tag`` is ``$syslog_name/program`` (``postfix/smtpd``).  Control characters are made visible
-    as Postfix does it: each becomes ``?``.
+    as Postfix does it: each becomes ``?``; without ``smtputf8_enable`` in ``conf`` (the process's
+    configuration, where there is one) so does each byte that is not ASCII.
     """
 
-    __slots__ = ("pid", "system", "tag")
+    __slots__ = ("conf", "pid", "system", "tag")
 
     def __init__(self, system: System, tag: str, pid: int) -> None:
         self.system = system
         self.tag = tag
         self.pid = pid
+        self.conf: Any = None
 
     def info(self, text: str) -> None:
         """A line without a level."""
-        self.system.syslog(self.tag, self.pid, text if text.isprintable() else printable(text))
+        if not (text.isascii() and text.isprintable()):
+            utf8 = self.conf is None or self.conf.smtputf8_enable
+            text = printable_bytes(text, "?", utf8)
+        self.system.syslog(self.tag, self.pid, text)
 
     def warning(self, text: str) -> None:
         """``warning: ...``."""
@@ -45,12 +51,12 @@ class Log:
 
 
 #: What Postfix's printable(3) replaces: all that is not printable ASCII or valid UTF-8.
-_CONTROL = {code: "?" for code in (*range(32), 127)}
+_CONTROL = dict.fromkeys((*range(32), 127), "?")
 
 
 def printable(text: str, replacement: str = "?") -> str:
     """The text with control characters, and bytes that are not UTF-8, replaced (printable(3))."""
-    text = text.translate(_CONTROL if replacement == "?" else {c: replacement for c in _CONTROL})
+    text = text.translate(_CONTROL if replacement == "?" else dict.fromkeys(_CONTROL, replacement))
     if text.isascii():
         return text
     return "".join(replacement if "\ud800" <= c <= "\udfff" else c for c in text)

@@ -40,6 +40,7 @@ class Process:
         self.pid = pid
         self.conf = conf
         self.log = Log(master.system, tag, pid)
+        self.log.conf = conf
         self.cache: dict[Any, Any] = {}
 
     def call(self, service: str, request: Any) -> Wait[Any]:
