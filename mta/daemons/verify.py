@@ -62,7 +62,11 @@ class Verify(Program):
             f"verify {conf.address_verify_map}" if conf.address_verify_map else None
         )
         self.stays = not conf.address_verify_map
-        self._clean_up()
+        #: When the cache was cleaned last (``last``; seconds).
+        self.cleaned: dict[str, int] = process.master.persistent(
+            f"verify cleanup {conf.address_verify_map}" if conf.address_verify_map else None
+        )
+        self._schedule_cleanup()
 
     def serve(self, request: VerifyQuery | VerifyUpdate) -> Wait[VerifyReply]:
         """Answers a query, or takes the outcome of a probe."""
@@ -130,13 +134,35 @@ class Verify(Program):
         except Gone as gone:
             process.log.warning(f"connect to {process.conf.cleanup_service_name}: {gone.args[0]}")
 
-    def _clean_up(self) -> None:
-        """Drops what is expired, every ``address_verify_cache_cleanup_interval``."""
+    def _schedule_cleanup(self) -> None:
+        """The first cleanup: at once, or ``address_verify_cache_cleanup_interval`` after the last
+        one that the cache knows of.
+        """
         interval = self.process.conf.address_verify_cache_cleanup_interval
         if interval <= 0:
             return
+        last = self.cleaned.get("last")
+        delay = 0 if last is None else min(max(last + interval - self._now(), 0), interval)
+        if delay:
+            self.process.system.after(delay, self._clean_up)
+        else:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Drops what is expired, every ``address_verify_cache_cleanup_interval``."""
+        process = self.process
         now = self._now()
-        for address, entry in list(self.cache.items()):
-            if now - entry.probed >= _PROBE_TTL and self._expired(entry):
-                del self.cache[address]
-        self.process.system.after(interval, self._clean_up)
+        dropped = [
+            address
+            for address, entry in self.cache.items()
+            if now - entry.probed >= _PROBE_TTL and self._expired(entry)
+        ]
+        for address in dropped:
+            del self.cache[address]
+        name = process.conf.address_verify_map or "internal:verify"
+        process.log.info(
+            f"cache {name} full cleanup: retained={len(self.cache)} dropped={len(dropped)} entries"
+        )
+        self.cleaned["last"] = now
+        interval = process.conf.address_verify_cache_cleanup_interval
+        process.system.after(interval, self._clean_up)
