@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from dnslib import QTYPE
@@ -39,7 +40,7 @@ _HOST_NAME_OK = re.compile(rb"(?!-)[A-Za-z0-9_.-]+")
 _MAX_CHAIN = 16
 
 #: What a machine without /etc/hosts knows.
-_DEFAULT_HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
+_DEFAULT_HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
 
 
 class LookupLog(Protocol):
@@ -126,7 +127,7 @@ def _eai(failures: list[str]) -> str:
 
 
 def _dns_name(process: LookupProcess, addr: str) -> Wait[tuple[str, str]]:
-    pointer = ipaddress.ip_address(addr).reverse_pointer
+    pointer = _pointer(addr)
     reply = yield from stub_resolver(process).query(pointer, QTYPE.PTR)
     if reply.status == TRY_AGAIN:
         return "", EAI_AGAIN
@@ -157,26 +158,47 @@ def _answers(reply: DnsReply, name: str, rrtype: int) -> Iterator[Any]:
 # -- /etc/hosts -----------------------------------------------------------------------------------
 
 
-def _hosts(system: System) -> Iterator[list[str]]:
+@lru_cache(maxsize=1024)
+def _pointer(addr: str) -> str:
+    """The name under which the DNS knows the address."""
+    return ipaddress.ip_address(addr).reverse_pointer
+
+
+@lru_cache(maxsize=1024)
+def _parsed(addr: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, or None for what is none."""
+    try:
+        return ipaddress.ip_address(addr)
+    except ValueError:
+        return None
+
+
+def same_address(left: str, right: str) -> bool:
+    """Whether two numeric addresses are the same, however they are written."""
+    return left == right or _parsed(left) == _parsed(right) is not None
+
+
+def _hosts(system: System) -> list[list[str]]:
     """The entries of /etc/hosts: an address and its names."""
     try:
-        text = system.files.read("/etc/hosts").decode("utf-8", "surrogateescape")
+        data = system.files.read("/etc/hosts")
     except OSError:
-        text = _DEFAULT_HOSTS
-    for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if len(words) > 1:
-            yield words
+        data = _DEFAULT_HOSTS
+    return _parse_hosts(bytes(data))
+
+
+@lru_cache(maxsize=16)
+def _parse_hosts(data: bytes) -> list[list[str]]:
+    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    entries = [line.partition("#")[0].split() for line in lines]
+    return [words for words in entries if len(words) > 1]
 
 
 def _hosts_name(system: System, addr: str) -> str | None:
-    wanted = ipaddress.ip_address(addr)
+    wanted = _parsed(addr)
     for entry, name, *_ in _hosts(system):
-        try:
-            if ipaddress.ip_address(entry) == wanted:
-                return name
-        except ValueError:
-            continue
+        if _parsed(entry) == wanted:
+            return name
     return None
 
 

@@ -61,28 +61,35 @@ def chat_reply(session: Session, text: str) -> Wait[None]:
         delay = conf.smtpd_error_sleep_time
         if delay:
             yield process.system.sleep(delay)
-    if text[:1] in ("4", "5") and conf.smtpd_reject_footer:
+    if text[:1] in "45" or "\r\n" in text:
+        text = _final_text(session, text)
+        if text.startswith(("421", "521")):
+            session.flags |= SMTPD_FLAG_HANGUP
+    if session.notify_mask:
+        session.history.extend(["Out: " + line for line in text.split("\r\n")])
+    session.client.put_line(to_bytes(text))
+    if delay or process.now() // 1_000_000 - session.io_time // 1_000_000 > _FLUSH_AFTER:
+        yield from session.client.flush()
+        session.io_time = process.now()
+
+
+def _final_text(session: Session, text: str) -> str:
+    """A rejection, or a reply of several lines, as the client gets it."""
+    conf = session.process.conf
+    if conf.smtpd_reject_footer and text[:1] in "45":
         text = smtp_reply_footer(
             text, conf.smtpd_reject_footer, lambda line: expand_line(session, line)
         )
+    if "\r\n" not in text and not conf.soft_bounce:
+        return text
     lines = text.removesuffix("\r\n").split("\r\n")
-    last = len(lines) - 1
-    client = session.client
     for place, line in enumerate(lines):
         if conf.soft_bounce and line[:1] == "5":
             line = "4" + (line[1:4] + "4" + line[5:] if line[4:5] == "5" else line[1:])
-        if place < last:
+        if place < len(lines) - 1:
             line = f"{line[:3]}-{line[4:]}"
-        if session.notify_mask:
-            session.history.append("Out: " + line)
-        client.put_line(to_bytes(line))
-        if place == 0:
-            text = line
-    if delay or process.now() // 1_000_000 - session.io_time // 1_000_000 > _FLUSH_AFTER:
-        yield from client.flush()
-        session.io_time = process.now()
-    if text.startswith(("421", "521")):
-        session.flags |= SMTPD_FLAG_HANGUP
+        lines[place] = line
+    return "\r\n".join(lines)
 
 
 def chat_reset(session: Session, threshold: int) -> Wait[None]:

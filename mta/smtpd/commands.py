@@ -106,9 +106,12 @@ def ehlo_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
         )
         raise SmtpDataError
     lines = yield from _ehlo_lines(session, mask)
-    for line in lines[:-1]:
-        yield from chat_reply(session, f"250-{line}")
-    yield from chat_reply(session, f"250 {lines[-1]}")
+    replies = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
+    if session.error_count < session.process.conf.smtpd_soft_error_limit:
+        yield from chat_reply(session, "\r\n".join(replies))
+    else:
+        for reply in replies:  # each line waits for its time
+            yield from chat_reply(session, reply)
     return True
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 import ipaddress
 
 from mta.lib.haproxy_srvr import HAPROXY_MAX_LEN, HaproxyError, haproxy_srvr_parse
-from mta.lib.host_lookup import EAI_AGAIN, GAI_STRERROR, forward_addresses, reverse_name
+from mta.lib.host_lookup import (
+    EAI_AGAIN,
+    GAI_STRERROR,
+    forward_addresses,
+    reverse_name,
+    same_address,
+)
 from mta.lib.inet_proto import IPV4, IPV6, inet_families
 from mta.lib.passed_stream import PassedStream
 from mta.lib.smtp_stream import SmtpEof, SmtpTimeout
@@ -155,8 +161,7 @@ def _look_up_name(session: Session) -> Wait[None]:
         session.name_status = SMTPD_PEER_CODE_TEMP if temporary else SMTPD_PEER_CODE_FORGED
         session.name = CLIENT_ATTR_UNKNOWN
         return
-    own = ipaddress.ip_address(session.addr)
-    if not any(ipaddress.ip_address(address) == own for address in forward.addresses):
+    if not any(same_address(address, session.addr) for address in forward.addresses):
         process.log.warning(f"hostname {reverse.name} does not resolve to address {session.addr}")
         session.name = CLIENT_ATTR_UNKNOWN
         session.name_status = SMTPD_PEER_CODE_FORGED
