@@ -39,11 +39,7 @@ def deliver_pass(
     try:
         reply: DeliverReply = yield from connection.call(passed)
     except Gone:
-        where = f"private/{transport} socket"
-        process.log.warning(
-            f"unexpected end-of-input from {where} while reading input attribute name"
-        )
-        process.log.warning(f"{where}: malformed response")
+        process.log.warning(f"private/{transport} socket: malformed response")
         return (
             yield from defer_append(
                 process,

@@ -146,7 +146,6 @@ def _crashed(qmgr: QueueManager, entry: Entry) -> Wait[None]:
     queue, message = entry.queue, entry.message
     transport, warn = queue.transport, qmgr.process.log.warning
     where = f"private/{transport.name} socket"
-    warn(f"unexpected end-of-input from {where} while reading input attribute name")
     warn(f"{where}: malformed response")
     message.flags |= 1
     transport.throttle(UNKNOWN_ERROR)

@@ -224,7 +224,10 @@ class Client:
         #: The type of address records that come first, ``""`` for no preference.
         self.first_type = {"ipv6": "AAAA", "ipv4": "A", "any": ""}[preference.lower()]
         self.families = inet_families(self.conf.inet_protocols)
-        self.address_types = tuple({6: "AAAA", 4: "A"}[family] for family in self.families)
+        #: In the order in which they are asked for.
+        self.address_types = tuple(
+            name for family, name in ((4, "A"), (6, "AAAA")) if family in self.families
+        )
 
     def _dns(self) -> None:
         conf = self.conf

@@ -8,14 +8,12 @@ sessions.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mta.dict.errors import TableError
 from mta.dns_lookup import DnsRR
-from mta.lib.delivery_status import NO_RELAY_AGENT, defer_append
+from mta.lib.deliver_completed import deliver_completed
+from mta.lib.deliver_pass import deliver_pass
 from mta.lib.mail_addr_names import mail_addr_double_bounce
-from mta.lib.recipient import Recipient
-from mta.lib.requests import DEL_REQ_FLAG_CONN_LOAD, DEL_REQ_FLAG_CONN_STORE, DeliverReply
+from mta.lib.requests import DEL_REQ_FLAG_CONN_LOAD, DEL_REQ_FLAG_CONN_STORE
 from mta.lib.smtp_stream import SmtpStream
 from mta.smtp.addr import domain_addr, host_addr, host_name, type_of
 from mta.smtp.chat import chat_notify
@@ -26,11 +24,10 @@ from mta.smtp.proto import send_quit, xfer
 from mta.smtp.reuse import reuse_addr, reuse_nexthop, save_session
 from mta.smtp.state import Session, State
 from mta.smtp.trouble import rcpt_cleanup, sess_fail
-from mta.system import ConnectError, Endpoint, Gone, Inet, TimedOut, Unix, Wait
+from mta.system import ConnectError, Endpoint, Inet, TimedOut, Unix, Wait
 from mta.util.host_port import HostPortError, host_port
 from mta.util.scalars import all_digits, split_at_commas
 from mta.util.valid_hostname import valid_hostaddr
-from mta.wire.dsn import Dsn
 
 _SMTP_PORT = 25
 _SMTPS_PORT = 465
@@ -302,8 +299,6 @@ def _left_over(state: State, nexthop: str, is_fallback: bool) -> Wait[None]:
         elif why.loop and conf.best_mx_transport:
             why.reset()
             yield from _deliver_pass_all(state, conf.best_mx_transport)
-            state.left = []
-            state.marks = []
 
 
 def _look_up(state: State, dest: str, domain: str) -> Wait[list[DnsRR]]:
@@ -409,36 +404,14 @@ def _try_servers(
 
 def _deliver_pass_all(state: State, service: str) -> Wait[None]:
     """Passes the recipients to another delivery agent (deliver_pass_all)."""
-    transport, _, nexthop = service.partition(":")
-    if not transport:
-        state.client.log.fatal(f'missing transport name in "{service}"')
+    request = state.request
     for recipient in state.left:
-        yield from _deliver_pass(state, transport, nexthop or state.request.nexthop, recipient)
-
-
-def _deliver_pass(
-    state: State, transport: str, nexthop: str, recipient: Recipient
-) -> Wait[None]:
-    request, process = state.request, state.client.process
-    try:
-        reply: DeliverReply = yield from process.call(
-            transport, replace(request, nexthop=nexthop, recipients=[recipient])
-        )
-    except Gone:
-        dsn = Dsn("4.3.0", "mail transport unavailable")
-        yield from defer_append(
-            process,
-            state.trace_flags,
-            request.queue_id,
-            request.stats,
-            recipient,
-            NO_RELAY_AGENT,
-            dsn,
-        )
-        state.deferred = True
-        return
-    if reply.deferred:
-        state.deferred = True
+        if (yield from deliver_pass(state.client.process, service, request, recipient)):
+            deliver_completed(request.file, recipient.offset)
+        else:
+            state.deferred = True
+    state.left = []
+    state.marks = []
 
 
 # -- all of it ------------------------------------------------------------------------------------

@@ -118,8 +118,6 @@ def test_an_agent_that_dies_throttles_its_transport(make_site: Make) -> None:
     queue_id = site.message("b@dest.test")
     site.world.run_for(10)
     assert site.log()[1:] == [
-        "warning: unexpected end-of-input from private/smtp socket while reading input attribute "
-        "name",
         "warning: private/smtp socket: malformed response",
         "warning: transport smtp failure -- see a previous warning/fatal/panic logfile record for "
         "the problem description",
