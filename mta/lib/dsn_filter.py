@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from mta.dict.errors import TableError
+from mta.dict.flags import DICT_FLAG_LOCK
 from mta.lib.maps import Maps
 from mta.system import Wait
 from mta.wire.dsn import Dsn, dsn_split, dsn_valid
@@ -22,7 +23,7 @@ _KEY = "delivery status filter"
 def set_dsn_filter(process: Process, parameter: str, value: str) -> None:
     """The tables of ``smtp_delivery_status_filter`` or one of its siblings."""
     if value:
-        process.cache[_KEY] = Maps(process, parameter, value)
+        process.cache[_KEY] = Maps(process, parameter, value, DICT_FLAG_LOCK)
 
 
 def dsn_filter(process: Process, dsn: Dsn) -> Wait[Dsn | None]:

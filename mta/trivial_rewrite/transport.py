@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_NO_REGSUB
 from mta.lib.maps import Maps
 from mta.lib.match_parent_style import match_parent_style
 from mta.lib.strip_addr import strip_addr
@@ -27,7 +28,7 @@ class TransportMaps:
     def __init__(self, process: Process, title: str, spec: str) -> None:
         self.process = process
         self.title = title
-        self.maps = Maps(process, title, spec)
+        self.maps = Maps(process, title, spec, ADDRESS_FLAGS | DICT_FLAG_NO_REGSUB)
         self._parent = match_parent_style(process, "transport_maps")
         self._wildcard: tuple[str, str] | None = None
         self._expire = -1

@@ -31,6 +31,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from mta.dict.errors import TableError
+from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_NO_REGSUB
 from mta.lib.domain_list import DomainList
 from mta.lib.maps import Maps
 from mta.lib.requests import (
@@ -89,7 +90,7 @@ class TrivialRewrite(Program):
 
         def maps(name: str) -> tuple[str, Maps]:
             name, spec = value(name)
-            return name, Maps(process, name, spec)
+            return name, Maps(process, name, spec, ADDRESS_FLAGS | DICT_FLAG_NO_REGSUB)
 
         title, spec = value("transport_maps")
         return Settings(
