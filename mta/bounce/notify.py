@@ -34,7 +34,7 @@ from mta.lib.requests import (
     DEL_REQ_FLAG_USR_VRFY,
     FlushRequest,
 )
-from mta.system import Gone, Wait
+from mta.system import Fatal, Gone, Wait
 from mta.util.casefold import same_text
 from mta.wire.dsn import Dsn
 from mta.wire.verp import verp_sender
@@ -325,6 +325,26 @@ class Notifier:
             )
         except Gone:
             return _FAILED
+        try:
+            found = self._write(info, notice, mail)
+        except Fatal:
+            # Nothing has left our buffer yet.
+            mail.message.records.clear()
+            yield from self._give_up(mail)
+            raise
+        if not found:
+            yield from self._give_up(mail)
+            return 0
+        try:
+            reply = yield from mail.finish()
+        except Gone:
+            return CLEANUP_STAT_WRITE
+        if reply.status == 0:
+            process.log.info(f"{info.queue_id}: {notice.kind} notification: {mail.queue_id}")
+        return reply.status
+
+    def _write(self, info: BounceInfo, notice: Notice, mail: PostMail) -> bool:
+        """Writes the text; False where there is no recipient to report."""
         info.header(mail, notice.recipient, notice.copy)
         if not notice.copy:
             info.boilerplate(mail)
@@ -334,18 +354,11 @@ class Notifier:
             info.recipient_dsn(mail, notice.entry)
         else:
             if not info.diagnostic_log(mail, notice.notify):
-                yield from self._give_up(mail)
-                return 0
+                return False
             info.header_dsn(mail)
             info.diagnostic_dsn(mail, notice.notify)
         info.original_message(mail, notice.dsn_ret)
-        try:
-            reply = yield from mail.finish()
-        except Gone:
-            return CLEANUP_STAT_WRITE
-        if reply.status == 0:
-            process.log.info(f"{info.queue_id}: {notice.kind} notification: {mail.queue_id}")
-        return reply.status
+        return True
 
     def _give_up(self, mail: PostMail) -> Wait[None]:
         """A message without an end: cleanup(8) drops it."""

@@ -62,7 +62,9 @@ def postdrop_command(cmd: Command) -> Wait[int]:
     for _ in cmd.options("c:rv", USAGE):
         pass
     process = cmd.process
-    yield from check_submit_acl(cmd)
+    refused = yield from submit_refused(cmd)
+    if refused is not None:
+        cmd.fatal(1, refused)
     try:
         records = list(_read(process, cmd.stdin, cmd.user.uid))
     except RecordError:
@@ -71,14 +73,15 @@ def postdrop_command(cmd: Command) -> Wait[int]:
     return 0 if status is None else status
 
 
-def check_submit_acl(cmd: Command, status: int = 1) -> Wait[None]:
-    """Who may submit mail (``authorized_submit_users``)."""
+def submit_refused(cmd: Command) -> Wait[str | None]:
+    """Why the user may not submit mail (``authorized_submit_users``), or None."""
     acl: str = cmd.process.conf.authorized_submit_users
     if acl.startswith("static:"):
-        return
+        return None
     user = cmd.user
-    if not (yield from user_in_acl(cmd.process, "authorized_submit_users", acl, user.name)):
-        cmd.fatal(status, f"User {user.name}({user.uid}) is not allowed to submit mail")
+    if (yield from user_in_acl(cmd.process, "authorized_submit_users", acl, user.name)):
+        return None
+    return f"User {user.name}({user.uid}) is not allowed to submit mail"
 
 
 def _read(process: Process, data: bytes, uid: int) -> Iterator[tuple[str, bytes]]:

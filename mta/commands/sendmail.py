@@ -15,8 +15,7 @@ DESCRIPTION
     -o8 -om -p -U -x`` are accepted and have no effect.
 
 DIAGNOSTICS
-    Exit status of sysexits(3): 64 usage, 65 data, 69 unavailable, 70 software, 71 system, 75 try
-    again, 77 permission.
+    Exit status 0, or 75 (try again) after any error, be it of usage.
 
 BUGS
     ``-bs`` and ``-bd`` are not implemented.
@@ -29,24 +28,21 @@ CONFIGURATION PARAMETERS
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from mta.commands.command import (
     COMMANDS,
-    EX_NOPERM,
-    EX_SOFTWARE,
     EX_TEMPFAIL,
     EX_UNAVAILABLE,
-    EX_USAGE,
     Command,
     CommandLog,
     command,
 )
-from mta.commands.postdrop import check_submit_acl, postdrop
+from mta.commands.postdrop import postdrop, submit_refused
 from mta.commands.sendmail_input import Submission, SubmissionError
 from mta.lib.cleanup_strerror import cleanup_strerror
 from mta.lib.dsn_mask import dsn_notify_mask, dsn_ret_code
 from mta.lib.requests import (
-    CLEANUP_STAT_BAD,
     CLEANUP_STAT_WRITE,
     DEL_REQ_FLAG_RECORD,
     DEL_REQ_FLAG_USR_VRFY,
@@ -111,8 +107,20 @@ def _run(cmd: Command, mode: str) -> Wait[int]:
         if options.interval is not None and options.mode != _DAEMON:
             return 0
         return (yield from _dispatch(cmd, options))
-    except Fatal:
+    except (Fatal, _Failed):
         return EX_TEMPFAIL
+
+
+class _Failed(Exception):
+    """The command has told why."""
+
+
+def _fatal(cmd: Command, text: str) -> NoReturn:
+    """``sendmail: fatal: TEXT``.  Whatever the reason, the exit status is that of a temporary
+    failure: the error handler that Postfix installs sees to that.
+    """
+    cmd.process.log.info(f"fatal: {text}")
+    raise _Failed
 
 
 class _Parser:
@@ -165,21 +173,22 @@ class _Parser:
             letter, rest = rest[0], rest[1:]
             place = _LETTERS.find(letter)
             if place < 0 or letter == ":":
-                self.cmd.write(f"{self.cmd.name}: invalid option -- '{letter}'\n")
+                # The command line is read twice, once for -C.
+                self.cmd.write(f"{self.cmd.name}: invalid option -- '{letter}'\n" * 2)
                 self._usage(f"usage: {self.cmd.name} [options]")
             argument = ""
             if _LETTERS[place + 1 : place + 2] == ":":
                 if not rest and not words:
                     self.cmd.write(
-                        f"{self.cmd.name}: option requires an argument -- '{letter}'\n"
+                        f"{self.cmd.name}: option requires an argument -- '{letter}'\n" * 2
                     )
                     self._usage(f"usage: {self.cmd.name} [options]")
                 argument = rest or words.pop(0)
                 rest = ""
             self._option(letter, argument)
 
-    def _usage(self, text: str) -> None:
-        self.cmd.fatal(EX_USAGE, text)
+    def _usage(self, text: str) -> NoReturn:
+        _fatal(self.cmd, text)
 
     def _option(self, letter: str, argument: str) -> None:
         options, submission = self.options, self.options.submission
@@ -283,7 +292,7 @@ def _check_conflicts(cmd: Command, options: Options) -> None:
             (options.queue_id, "-qI"),
         ):
             if given:
-                cmd.fatal(EX_USAGE, f"{what} can be used only in delivery mode")
+                _fatal(cmd, f"{what} can be used only in delivery mode")
     if submission.trace_flags & DEL_REQ_FLAG_USR_VRFY:
         for also, what in (
             (submission.extract, "-t"),
@@ -292,7 +301,7 @@ def _check_conflicts(cmd: Command, options: Options) -> None:
             (options.verbose == 1, "-v"),
         ):
             if also:
-                cmd.fatal(EX_USAGE, f"{what} option cannot be used with -bv")
+                _fatal(cmd, f"{what} option cannot be used with -bv")
     if options.verbose == 1 and options.mode == _ENQUEUE:
         options.verbose = 0
         submission.trace_flags |= DEL_REQ_FLAG_RECORD
@@ -326,14 +335,20 @@ def _dispatch(cmd: Command, options: Options) -> Wait[int]:
         return (yield from _other(cmd, "postfix", "start"))
     if mode == _USER:
         _no_recipients(cmd, options, "stand-alone mode requires no recipient")
-        yield from check_submit_acl(cmd, EX_NOPERM)
+        yield from _check_acl(cmd)
         return (yield from _other(cmd, "smtpd", "-S"))
     return 0
 
 
+def _check_acl(cmd: Command) -> Wait[None]:
+    refused = yield from submit_refused(cmd)
+    if refused is not None:
+        _fatal(cmd, refused)
+
+
 def _no_recipients(cmd: Command, options: Options, text: str) -> None:
     if options.recipients:
-        cmd.fatal(EX_USAGE, text)
+        _fatal(cmd, text)
 
 
 def _other(cmd: Command, name: str, *args: str) -> Wait[int]:
@@ -353,12 +368,12 @@ def _other(cmd: Command, name: str, *args: str) -> Wait[int]:
 
 def _enqueue(cmd: Command, options: Options) -> Wait[int]:
     """Posts one message."""
-    yield from check_submit_acl(cmd, EX_NOPERM)
+    yield from _check_acl(cmd)
     submission = options.submission
     try:
         records = submission.records(options.recipients, cmd.stdin)
     except SubmissionError as error:
-        cmd.fatal(int(error.args[0]), str(error.args[1]))
+        _fatal(cmd, str(error.args[0]))
     process = cmd.process.master.new_process("postdrop")
     process.log = CommandLog(
         process.system, process.log.tag, process.pid, "postdrop", cmd.output, quiet=False
@@ -369,12 +384,7 @@ def _enqueue(cmd: Command, options: Options) -> Wait[int]:
     except Fatal:
         status = CLEANUP_STAT_WRITE
     if status:
-        code = EX_UNAVAILABLE
-        if status & CLEANUP_STAT_BAD:
-            code = EX_SOFTWARE
-        elif status & CLEANUP_STAT_WRITE:
-            code = EX_TEMPFAIL
-        cmd.fatal(code, f"{who}: {cleanup_strerror(status)}")
+        _fatal(cmd, f"{who}: {cleanup_strerror(status)}")
     if submission.trace_flags:
         cmd.write(
             f"Mail Delivery Status Report will be mailed to <{submission.saved_sender}>.\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mta.commands.command import EX_DATAERR, EX_USAGE
 from mta.lib.requests import DEL_REQ_TRACE_ONLY_MASK
 from mta.system import Account
 from mta.wire.header_opts import HDR_OPT_EXTRACT, HDR_OPT_RECIP, HDR_OPT_RR, header_table
@@ -40,7 +39,7 @@ Record = tuple[str, bytes]
 
 
 class SubmissionError(Exception):
-    """The message cannot be posted: exit status and text."""
+    """The message cannot be posted: ``args[0]`` tells why."""
 
 
 class Submission:
@@ -82,16 +81,15 @@ class Submission:
             self._recipient(records, address)
         if not found and not extracted:
             if self.extract:
-                self._fail(EX_USAGE, "No recipient addresses found in message header")
+                self._fail("No recipient addresses found in message header")
             self._fail(
-                EX_USAGE,
                 "Recipient addresses must be specified on the command line or via the -t option",
             )
         records.append((REC_TYPE_END, b""))
         return records
 
-    def _fail(self, status: int, text: str) -> None:
-        raise SubmissionError(status, f"{self.saved_sender}({self.user.uid}): {text}")
+    def _fail(self, text: str) -> None:
+        raise SubmissionError(f"{self.saved_sender}({self.user.uid}): {text}")
 
     def _find_sender(self) -> None:
         """The sender: what ``-f`` says, or the login name."""
@@ -129,7 +127,7 @@ class Submission:
         records.append((REC_TYPE_FULL, to_bytes(self._find_full_name())))
         records.append((REC_TYPE_FROM, to_bytes(self.saved_sender)))
         if self.verp_delims and not self.saved_sender:
-            self._fail(EX_USAGE, "-V option requires non-null sender address")
+            self._fail("-V option requires non-null sender address")
         if self.encoding:
             attribute("encoding", self.encoding)
         if self.trace_flags:
@@ -212,7 +210,7 @@ class Submission:
         if mode == "never":
             return False
         if mode != "strict":
-            raise SubmissionError(EX_USAGE, f"invalid sendmail_fix_line_endings value: {mode}")
+            raise SubmissionError(f"invalid sendmail_fix_line_endings value: {mode}")
         first, newline, _ = data.partition(b"\n")
         return bool(newline) and first.endswith(b"\r")
 
@@ -253,7 +251,6 @@ class Submission:
                     self._put_header(records, event.text)
                 elif isinstance(event, MimeError):
                     self._fail(
-                        EX_DATAERR,
                         f"unable to extract recipients: {mime_state_detail(event.code).text}",
                     )
         return resent if seen_resent else plain

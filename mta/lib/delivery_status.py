@@ -1,4 +1,4 @@
-"""What a delivery agent says of a recipient: sent, bounced, deferred (sent, bounce, defer, trace(3)).
+"""What a delivery agent says of a recipient: sent, bounced, deferred (bounce(3), trace(3)).
 
 Each function writes the log line, tells bounce(8), defer(8), trace(8) or verify(8), and returns
 whether the recipient is finished (True) or stays in the queue (False).
@@ -179,13 +179,17 @@ def trace_append(
     relay: str,
     dsn: Dsn,
 ) -> Wait[bool]:
-    """Adds an entry to the trace logfile (trace_append(3)): what became, or would, of a recipient."""
+    """Adds an entry to the trace logfile: what became of a recipient, or would (trace_append(3))."""
     return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
 
 
 def trace_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """Sends the delivery report and drops the trace logfile (trace_flush(3))."""
-    return (yield from _tell(process, process.conf.trace_service_name, request))
+    if (yield from _tell(process, process.conf.trace_service_name, request)):
+        return True
+    if not request.flags & BOUNCE_FLAG_CLEAN:
+        process.log.info(f"{request.queue_id}: status=deferred (trace failed)")
+    return False
 
 
 def _checked(process: Process, who: str, first: str, dsn: Dsn) -> Dsn:
