@@ -91,15 +91,36 @@ def open_inline(process: TableProcess, name: str, open_flags: int, flags: int) -
     table = MemoryDict(process, "inline", name, flags)
     table.activate()
     words = split_words(name[1:-1])
-    try:
-        for word in words:
-            key, value = split_nameval(extpar(word) if word.startswith("{") else word)
-            table.store(key, value)
-    except ParenError as error:
-        return dict_surrogate(process, "inline", name, flags, f"{error.args[0]}: {spec}")
+    problem = _store_pairs(table, words)
+    if problem:
+        return dict_surrogate(process, "inline", name, flags, f"{problem}: {spec}")
     if not words:
         return dict_surrogate(process, "inline", name, flags, f"empty table: {spec}")
     return table
+
+
+def _store_pairs(table: MemoryDict, words: list[str]) -> str:
+    """Stores the pairs; what is wrong with them, empty for nothing.
+
+    As in Postfix 3.0, bad braces count only in the first or the last pair; in between, the pair is
+    left out without a word.
+    """
+    problem = ""
+    for place, word in enumerate(words):
+        try:
+            text = extpar(word) if word.startswith("{") else word
+        except ParenError as error:
+            problem = error.args[0]
+            if place:
+                continue
+            break
+        problem = ""
+        try:
+            key, value = split_nameval(text)
+        except ParenError as error:
+            return str(error.args[0])
+        table.store(key, value)
+    return problem
 
 
 def is_braced(name: str) -> bool:

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple, Protocol
 
 from dnslib import QTYPE
 
-from mta.lib.stub_resolver import NO_RECOVERY, NODATA, OK, TRY_AGAIN, DnsReply, stub_resolver
+from mta.lib.stub_resolver import (
+    NO_RECOVERY,
+    NODATA,
+    OK,
+    TRY_AGAIN,
+    DnsReply,
+    encode_question,
+    stub_resolver,
+)
 from mta.system import System, Wait
 from mta.util.valid_hostname import valid_hostaddr, valid_hostname
 
@@ -36,6 +44,9 @@ IPV6 = 6
 
 #: What the library takes for a host name in an answer (res_hnok); others are as good as none.
 _HOST_NAME_OK = re.compile(rb"(?!-)[A-Za-z0-9_.-]+")
+
+#: What may be an IPv4 address in an odd form.
+_ODD_ADDRESS = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]*|[0-9]+)){0,3}")
 
 _MAX_CHAIN = 16
 
@@ -103,9 +114,14 @@ def forward_addresses(process: LookupProcess, name: str, family: int = 0) -> Wai
     if valid_hostaddr(name):
         wanted = IPV6 if ":" in name else IPV4
         return Addresses([name]) if family in (0, wanted) else Addresses([], EAI_NONAME)
+    odd = _inet_aton(name)
+    if odd is not None:
+        return Addresses([odd]) if family in (0, IPV4) else Addresses([], EAI_NONAME)
     found = _hosts_addresses(process.system, name, family)
     if found:
         return Addresses(found)
+    if encode_question(name, QTYPE.A) is None:
+        return Addresses([], EAI_NONAME)
     failures: list[str] = []
     for kind, rrtype in ((IPV6, QTYPE.AAAA), (IPV4, QTYPE.A)):
         if family in (0, kind):
@@ -115,6 +131,26 @@ def forward_addresses(process: LookupProcess, name: str, family: int = 0) -> Wai
             status = NODATA if reply.status == OK and not found else reply.status
             failures.append(status)
     return Addresses(found) if found else Addresses([], _eai(failures))
+
+
+def _inet_aton(text: str) -> str | None:
+    """An IPv4 address in one of its odd forms (``127.1``, ``0x7f000001``), inet_aton(3)."""
+    if not _ODD_ADDRESS.fullmatch(text):
+        return None
+    parts = text.split(".")
+    number = 0
+    for place, part in enumerate(parts):
+        base = 16 if part[:2].lower() == "0x" else 8 if part[0] == "0" else 10
+        try:
+            value = int(part, base) if part[:2].lower() != "0x" or len(part) > 2 else 0
+        except ValueError:
+            return None
+        last = place + 1 == len(parts)
+        limit = 1 << (8 * (4 - place)) if last else 256
+        if value >= limit:
+            return None
+        number += value if last else value << (24 - 8 * place)
+    return str(ipaddress.IPv4Address(number))
 
 
 def _eai(failures: list[str]) -> str:
