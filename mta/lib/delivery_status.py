@@ -179,7 +179,7 @@ def trace_append(
     relay: str,
     dsn: Dsn,
 ) -> Wait[bool]:
-    """Adds an entry to the trace logfile: what became of a recipient, or would (trace_append(3))."""
+    """Adds an entry to the trace logfile: what becomes of a recipient (trace_append(3))."""
     return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
 
 
