@@ -336,7 +336,7 @@ class Master:
         if worker is service.shared:
             service.shared = None
         service.total -= 1
-        status = 1 if isinstance(error, Fatal) else -6
+        status = 1 if isinstance(error, Fatal) else -getattr(error, "signal", 6)
         self._exited(service, worker.process.pid, status, worker.uses)
 
     def _exited(self, service: Service, pid: int, status: int, uses: int) -> None:

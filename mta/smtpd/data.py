@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mta.lib.cleanup_strerror import cleanup_stat_detail
+from mta.lib.crash import Crash
 from mta.lib.recipient import DSN_NOTIFY_NEVER
 from mta.lib.requests import (
     CLEANUP_STAT_BAD,
@@ -95,6 +96,8 @@ def _refusal(session: Session, argv: list[Token]) -> Wait[str | None]:
 def _begin_content(session: Session) -> Wait[None]:
     """Ends the envelope, and writes what stands above the client's own header."""
     message = session.cleanup
+    if message is None and session.proxy is None:
+        raise Crash("DATA after a rejection at the end of data")
     if message is not None:
         if not session.stand_alone:
             milters = milters_of(session)

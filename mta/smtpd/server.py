@@ -169,8 +169,6 @@ class Server:
         self.tls: tls.TlsServer | None = None
         if self.use_tls:
             self.tls = tls.tls_server_init(process, self)
-        if not tls.AVAILABLE:
-            self.use_tls = self.enforce_tls = self.wrapper_mode = False
 
     def _transparency(self) -> None:
         """``receive_override_options``, the before-queue filter's options, milters."""

@@ -1,11 +1,12 @@
 """STARTTLS and TLS from the first byte on (smtpd_start_tls).
 
-A TLS engine plugs in through :func:`tls_server_init`.  Until there is one, STARTTLS is neither
-announced nor taken, and ``smtpd_tls_security_level`` is a loud warning.
+A TLS engine plugs in as :data:`ENGINE`.  Until there is one, a server that has a certificate does
+without STARTTLS, and ``smtpd_tls_security_level`` is a loud warning.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from mta.lib.smtp_stream import SmtpEof, SmtpQuiet
@@ -40,18 +41,38 @@ class TlsServer(Protocol):
         """Ends TLS on the connection."""
 
 
-#: Whether there is an engine at all.
-AVAILABLE = False
+#: What makes the engine of a process, with whether clients are asked for certificates; it gives
+#: None, after a warning, where the settings do not work.  None while there is no engine at all.
+ENGINE: Callable[[Process, Server, bool], TlsServer | None] | None = None
 
 
 def tls_server_init(process: Process, server: Server) -> TlsServer | None:
     """The TLS engine for the configuration; None where it does not work, so that STARTTLS gets a
     454.
     """
-    process.log.warning(
+    conf = process.conf
+    warning = process.log.warning
+    ask = bool(conf.smtpd_tls_ask_ccert or (server.enforce_tls and conf.smtpd_tls_req_ccert))
+    without = conf.smtpd_tls_cert_file.lower() == "none"
+    certified = bool(
+        (conf.smtpd_tls_cert_file and not without)
+        or conf.smtpd_tls_dcert_file
+        or conf.smtpd_tls_eccert_file
+    )
+    if ask and not certified:
+        warning("Need a server cert to request client certs")
+    if not server.enforce_tls and conf.smtpd_tls_req_ccert:
+        warning("Can't require client certs unless TLS is required")
+    if not certified and not (without and not ask):
+        warning("No server certs available. TLS won't be enabled")
+        return None
+    if ENGINE is not None:
+        return ENGINE(process, server, ask)
+    warning(
         "TLS is not implemented yet: smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls "
         "and smtpd_tls_wrappermode are ignored"
     )
+    server.use_tls = server.enforce_tls = server.wrapper_mode = False
     return None
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from smtpd_world import Checks, Process, replies, talk
 
+from mta.lib.crash import Crash
 from mta.lib.requests import (
     CLEANUP_FLAG_HOLD,
     CLEANUP_STAT_BAD,
@@ -238,3 +239,10 @@ def test_policy_instances_differ_between_transactions() -> None:
     talk(process, *HELLO, RCPT, "RSET\r\n", HELLO[1], RCPT, checks=Watching())
     assert re.fullmatch(r"1267\.54a48e00\.0\.0", seen[0])
     assert seen[1].endswith(".1")
+
+
+def test_content_without_a_queue_file_ends_the_process_as_in_postfix() -> None:
+    process = Process()
+    chunks = (*HELLO, RCPT, "DATA\r\n", "x\r\n.\r\n", "DATA\r\n", "QUIT\r\n")
+    with pytest.raises(Crash):
+        talk(process, *chunks, checks=Checks(eod="554 5.7.1 no"))
