@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.postfix import load_programs
 from postlab import configuration, harvest
 from postlab.model import Scenario
 from postlab.scenario import load
@@ -46,6 +47,7 @@ def run_scenario(
 
     Raises Unsupported, RunError.
     """
+    load_programs()
     begin = time.process_time()
     stage = Stage(scenario, seed, keep_trace=keep_trace)
     stage.start()
@@ -84,6 +86,7 @@ def report_of(stage: Stage, name: str = "") -> Report:
         started=stage.started,
         ended=ended,
         moments=[line.at for line in lines],
+        about=stage.scenario.about,
         doubts=stage.doubts(),
         unused=stage.unused(),
     )

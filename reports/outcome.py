@@ -144,5 +144,6 @@ class Report:
     ended: int = 0  #: when the world stood still, microseconds since the epoch
     moments: list[int] = field(default_factory=list)  #: of each line of the log, likewise
     cpu: float = 0.0  #: seconds of processor time
+    about: str = ""  #: what the scenario says of itself
     doubts: list[str] = field(default_factory=list)  #: why the outcome may be wrong
     unused: list[str] = field(default_factory=list)  #: what the scenario has and nothing asked for

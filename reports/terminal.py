@@ -6,6 +6,7 @@ All texts of a run are drawn as they are: brackets in them are no markup.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -27,9 +28,15 @@ _STATUS_STYLE = {
     "expired": "red",
     "undeliverable": "red",
 }
+#: What can be left out of a relay's name: its address, and the usual port.
+_RELAY = re.compile(r"\[[^\]]*\](?=:\d+$)|:25$")
+_UID = re.compile(r"uid=\d+ from=<(.*)>")
+_FORWARDED = re.compile(r"forwarded as (\w+)")
 #: Lines of the log that count as trouble, up to so many in a summary.
 _MOST_TROUBLES = 12
 _NARROWEST = 100
+#: Recipients get a column of so many characters at most.
+_WIDEST = 44
 
 #: Bytes that would do something to a terminal, or are no text, become question marks.
 _UNPRINTABLE = dict.fromkeys(
@@ -54,7 +61,7 @@ def as_text(report: Report, *, dialogue: bool = False, log: bool = False, width:
     page = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
     show(report, page, dialogue=dialogue, log=log)
     assert isinstance(page.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in page.file.getvalue().splitlines()) + "\n"
+    return page.file.getvalue()
 
 
 def show(report: Report, page: Console, *, dialogue: bool = False, log: bool = False) -> None:
@@ -63,16 +70,47 @@ def show(report: Report, page: Console, *, dialogue: bool = False, log: bool = F
     page.print()
     page.print(_text(report.title, style="bold"))
     page.print(_text(_where(report), style="dim"))
-    for title, part in _parts(report, story, dialogue=dialogue, log=log):
+    if report.about:
+        page.print()
+        page.print(_text(report.about.strip()))
+    page.print()
+    page.print(_headline(report, story))
+    for title, parts in _parts(report, story, dialogue=dialogue, log=log):
         page.print()
         page.print(_text(title, style="bold cyan"))
-        if isinstance(part, Table):
-            page.print(Padding(part, (0, 0, 0, 2), expand=False))
-        else:
-            for line in part:
-                page.print(_text("  ").append_text(line), soft_wrap=True)
+        for part in parts:
+            if isinstance(part, Table):
+                _print_table(part, page)
+            else:
+                page.print(_text("  ").append_text(part), soft_wrap=True)
     page.print()
     page.print(_text(_footer(report), style="dim"))
+
+
+def _print_table(table: Table, page: Console) -> None:
+    """Prints a table without the blanks that fill up its lines."""
+    with page.capture() as captured:
+        page.print(Padding(table, (0, 0, 0, 2), expand=False))
+    page.file.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def _headline(report: Report, story: Story) -> Text:
+    """All in one line: ``9 messages: 12 sent, 1 bounced; 3 rejected; 1 left in the queue``."""
+    fates = [fate.status for message in story.messages for fate in message.fates]
+    text = _count(len(story.messages), "message")
+    for number, status in enumerate(s for s in _STATUS_STYLE if s in fates):
+        text.append(": " if number == 0 else ", ")
+        text.append(f"{fates.count(status)} {status}", _STATUS_STYLE[status])
+    rejected = sum(1 for item in story.rejects if item.kind.endswith("reject"))
+    if rejected:
+        text.append("; ").append(f"{rejected} rejected", "red")
+    if report.outcome.queue:
+        text.append("; ").append(f"{len(report.outcome.queue)} left in the queue", "yellow")
+    return text
+
+
+def _count(number: int, what: str) -> Text:
+    return Text(f"{number or 'no'} {what}{'' if number == 1 else 's'}", style="bold")
 
 
 def _where(report: Report) -> str:
@@ -83,7 +121,7 @@ def _where(report: Report) -> str:
 
 def _parts(
     report: Report, story: Story, *, dialogue: bool, log: bool
-) -> Iterable[tuple[str, Table | list[Text]]]:
+) -> Iterable[tuple[str, Sequence[Table | Text]]]:
     outcome = report.outcome
     if dialogue:
         for client in outcome.clients:
@@ -91,7 +129,7 @@ def _parts(
         for peer in outcome.peers:
             yield f"Peer {peer.who}", _transcript(peer)
     elif story.fingerprints:
-        yield "Sessions", _sessions(report, story)
+        yield "Sessions", [_sessions(report, story)]
     if story.messages:
         yield "Messages", _messages(report, story.messages)
     if story.rejects:
@@ -103,7 +141,7 @@ def _parts(
     if log:
         yield "Mail log", _log(report)
     elif story.troubles:
-        yield "Warnings in the mail log", _troubles(report, story)
+        yield "Warnings in the mail log", [_troubles(report, story)]
     if report.doubts:
         yield "Do not trust this outcome", [_text(line, "red") for line in report.doubts]
     if report.unused:
@@ -132,80 +170,109 @@ def _sessions(report: Report, story: Story) -> Table:
     return table
 
 
-def _messages(report: Report, messages: Sequence[Message]) -> Table:
-    table = _table(
-        ("when", "right"),
-        ("queue id", "whole"),
-        "from",
-        "to",
-        ("status", "whole"),
-        ("tries", "right"),
-        ("last", "right"),
-        ("where and why", "wide"),
-    )
+def _messages(report: Report, messages: Sequence[Message]) -> list[Table | Text]:
+    """For each message a line of its own, then its recipients."""
+    found: list[Table | Text] = []
+    recipients = [_recipient(fate) for message in messages for fate in message.fates]
+    widest = max((len(text) for text in recipients), default=0)
+    parents = _parents(messages)
     for message in messages:
-        fates = message.fates or [Fate("", status="queued" if message.removed is None else "gone")]
-        for number, fate in enumerate(fates):
-            first = number == 0
-            table.add_row(
-                _text(since(message.arrived, report.started) if first else ""),
-                _text(message.queue_id if first else "", style="bold"),
-                _text(_sender(message) if first else ""),
-                _recipient(fate),
-                _text(fate.status, style=_STATUS_STYLE.get(fate.status, "")),
-                _text(str(fate.attempts or "")),
-                _text(since(fate.last, report.started) if fate.attempts > 1 else ""),
-                _text(_reason(fate)),
-            )
-        for kind, queue_id in message.notices:
-            table.add_row("", "", "", "", "", "", "", _text(f"{kind}: {queue_id}", style="dim"))
+        head = _text(f"{message.queue_id} ", "bold").append_text(_text(_sender(message)))
+        origin = _origin(message) or parents.get(message.queue_id, "")
+        parts = (since(message.arrived, report.started), origin, _size(message))
+        found.append(head.append_text(_text("   " + ", ".join(filter(None, parts)), "dim")))
+        if message.fates or message.notices:
+            found.append(_recipients(report, message, min(widest, _WIDEST)))
+        elif message.removed is None:
+            found.append(_text("  queued", "yellow"))
+    return found
+
+
+def _recipients(report: Report, message: Message, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(width=2)
+    table.add_column(width=9, no_wrap=True)
+    table.add_column(width=width, overflow="fold")
+    table.add_column(overflow="fold")
+    for fate in message.fates:
+        tries = ""
+        if fate.attempts > 1:
+            last = since(fate.last, report.started)
+            tries = f"{fate.attempts} tries, the last {last}: "
+        table.add_row(
+            "",
+            _text(fate.status, _STATUS_STYLE.get(fate.status, "")),
+            _text(_recipient(fate)),
+            _text(tries, "bold").append_text(_text(_reason(fate))),
+        )
+    for kind, queue_id in message.notices:
+        table.add_row("", "", _text(f"{kind}", "dim"), _text(queue_id, "dim"))
     return table
 
 
 def _sender(message: Message) -> str:
-    return "?" if message.sender is None else message.sender or "<>"
+    return "from ?" if message.sender is None else f"from {message.sender or '<>'}"
 
 
-def _recipient(fate: Fate) -> Text:
-    text = _text(fate.recipient)
+def _origin(message: Message) -> str:
+    """Who brought a message."""
+    pickup = _UID.fullmatch(message.origin)
+    if pickup:
+        return f"submitted by {pickup[1]}"
+    client = message.origin.removeprefix("client=")
+    return f"by {client}" if client else ""
+
+
+def _parents(messages: Sequence[Message]) -> dict[str, str]:
+    """For messages of the mail system's own: what they are, and of which message."""
+    found = {}
+    for message in messages:
+        for kind, queue_id in message.notices:
+            found[queue_id] = f"{kind} of {message.queue_id}"
+        for fate in message.fates:
+            if forwarded := _FORWARDED.fullmatch(fate.reason):
+                found[forwarded[1]] = f"forwarded from {message.queue_id}"
+    return found
+
+
+def _size(message: Message) -> str:
+    return f"{message.size} bytes" if message.size else ""
+
+
+def _recipient(fate: Fate) -> str:
     if fate.original and fate.original.lower() != fate.recipient.lower():
-        text.append_text(_text(f"\nfor {fate.original}", "dim"))
-    return text
+        return f"{fate.recipient} for {fate.original}"
+    return fate.recipient
 
 
 def _reason(fate: Fate) -> str:
     told = fate.relay in ("", "none") or fate.reason.startswith(("host ", "connect to "))
-    return fate.reason if told else f"{fate.relay}: {fate.reason}"
+    return fate.reason if told else f"{_RELAY.sub('', fate.relay)}: {fate.reason}"
 
 
-def _rejects(report: Report, story: Story) -> Table:
-    table = _table(("when", "right"), "what", "client", "from", "to", ("reply", "wide"))
+def _rejects(report: Report, story: Story) -> list[Text]:
+    """Two lines each: who, when, what about; and what was said."""
+    found = []
     for item in story.rejects:
         what = f"{item.kind} at {item.stage}" if item.stage else item.kind
-        table.add_row(
-            _text(since(item.moment, report.started)),
-            _text(what, style="red" if "reject" in item.kind else "yellow"),
-            _text(item.client),
-            _text("" if item.sender is None else item.sender or "<>"),
-            _text(item.recipient or ""),
-            _text(item.reply),
-        )
-    return table
+        line = _text(what, "red" if "reject" in item.kind else "yellow")
+        line.append_text(_text(f"   {item.client}"))
+        if item.sender is not None or item.recipient is not None:
+            line.append_text(_text(f"   {item.sender or '<>'} to {item.recipient or '?'}"))
+        line.append_text(_text(f"   {since(item.moment, report.started)}", "dim"))
+        found += [line, _text(f"    {item.reply}")]
+    return found
 
 
-def _queue(report: Report) -> Table:
-    table = _table(("queue", "whole"), ("queue id", "whole"), "from", "to", ("reason", "wide"))
+def _queue(report: Report) -> list[Text]:
+    found = []
     for entry in report.outcome.queue:
-        for number, item in enumerate(entry.recipients):
-            first = number == 0
-            table.add_row(
-                _text(entry.queue if first else "", style="yellow"),
-                _text(entry.queue_id if first else "", style="bold"),
-                _text((entry.sender or "<>") if first else ""),
-                _text(item.address),
-                _text(item.reason),
-            )
-    return table
+        line = _text(f"{entry.queue_id} ", "bold").append_text(_text(entry.queue, "yellow"))
+        found.append(line.append_text(_text(f" from {entry.sender or '<>'}")))
+        for item in entry.recipients:
+            reason = f"   {item.reason}" if item.reason else ""
+            found.append(_text(f"    {item.address}{reason}"))
+    return found
 
 
 def _commands(report: Report) -> list[Text]:
@@ -290,8 +357,10 @@ def overview(rows: Sequence[tuple[str, Report | str]], page: Console) -> None:
             rejected,
             len(report.outcome.queue),
         ]
-        table.add_row(_text(name), *[str(n or "") for n in counts], _text(report.title))
-    page.print(table)
+        title = _text("not to be trusted: ", "red") if report.doubts else Text()
+        title.append_text(_text(report.title))
+        table.add_row(_text(name), *[str(n or "") for n in counts], title)
+    _print_table(table, page)
     for name, said in failed:
         page.print()
         page.print(_text(name, style="bold red"))

@@ -136,7 +136,8 @@ def test_the_summary_shows_fates_rejects_queue_commands_and_how_to_run_again() -
         "A [title]", "7F7D02A", "for team@example.org", "bounced",
         "reject at RCPT", "Left in the queue", "later", "$ mailq   exit 1", "no [such] thing",
         "ehlo=1 mail=1", "hostname x does not resolve", "seed 3, trace abc123",
-        "sender non-delivery notification: 8A01B2C",
+        "sender non-delivery notification", "1 message: 1 sent, 1 bounced; 1 rejected; 1 left",
+        "2 tries, the last +5 min 8 s",
     ):  # fmt: skip
         assert part in text
     assert "220 hi [x]" not in text
