@@ -146,7 +146,7 @@ class Spawn(Program):
                 timeout=attributes.time_limit,
             )
         except OSError as error:
-            child = Log(process.system, process.log.tag, next(process.master.pids))
+            child = Log(process.system, process.program, next(process.master.pids))
             child.info(f"fatal: spawn_comand: execvp {attributes.argv[0]}: {error.strerror}")
             return ProgramResult(1, b"")
         return result

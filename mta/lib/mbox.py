@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mta.lib.class_mask import class_mask
 from mta.lib.sys_exits import EX_IOERR, sys_exits_detail
-from mta.lib.user_files import NULL_DEVICE, UserFiles
+from mta.lib.user_files import UserFiles, is_null_device
 from mta.system import File, Stat, Wait
 from mta.wire.dsn import Dsn
 
@@ -172,11 +172,11 @@ def _safe_open(user: UserFiles, path: str, default_dsn: str, owner: tuple[int, i
         raise _error(error.errno or 0, default_dsn, text) from error
     if file.nlink != 1:
         raise _error(errno.EPERM, default_dsn, f"file has {file.nlink} hard links")
-    return Mbox(path, file, user.files.stat(path), path != NULL_DEVICE, 0, user, default_dsn)
+    return Mbox(path, file, user.files.stat(path), not is_null_device(path), 0, user, default_dsn)
 
 
 def _is_regular_or_missing(user: UserFiles, path: str) -> bool:
-    if path == NULL_DEVICE:
+    if is_null_device(path):
         return False
     try:
         return not user.stat(path).is_dir

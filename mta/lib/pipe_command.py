@@ -63,7 +63,8 @@ class Job(NamedTuple):
 
 class _ChildError(Exception):
     """The command could not even be started: args[0] is what the child says of it, args[1] whether
-    that comes through the pipe too.
+    it had let go of the log by then.  If so it says it through the pipe too, and what is logged
+    lacks ``syslog_name``.
     """
 
 
@@ -114,10 +115,10 @@ def _run(process: Process, job: Job, message: bytes) -> Wait[ProgramResult]:
     try:
         return (yield from _child(process, job, message))
     except _ChildError as error:
-        text, through_pipe = error.args
-        pid = next(process.master.pids)
-        Log(process.system, process.log.tag, pid).info(f"fatal: {text}")
-        output = f"{process.program}: fatal: {text}\n".encode() if through_pipe else b""
+        text, detached = error.args
+        tag = process.program if detached else process.log.tag
+        Log(process.system, tag, next(process.master.pids)).info(f"fatal: {text}")
+        output = f"{process.program}: fatal: {text}\n".encode() if detached else b""
         return ProgramResult(EX_TEMPFAIL, output)
 
 

@@ -8,13 +8,19 @@ PermissionError where the kernel would.  Root may do anything.
 from __future__ import annotations
 
 import errno
+import posixpath
 
 from mta.system import File, Files, Stat
 
 _READ, _WRITE, _SEARCH = 4, 2, 1
 
 #: The device that swallows everything: the one file of the world that is not a regular one.
-NULL_DEVICE = "/dev/null"
+_NULL_DEVICE = "/dev/null"
+
+
+def is_null_device(path: str) -> bool:
+    """Whether a path leads to the device that swallows everything."""
+    return path.endswith("null") and posixpath.normpath(path) == _NULL_DEVICE
 
 
 class UserFiles:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mta.lib.ext_prop import EXT_PROP_FORWARD
 from mta.lib.recipient import DSN_NOTIFY_SUCCESS
-from mta.lib.user_files import NULL_DEVICE, UserFiles
+from mta.lib.user_files import UserFiles, is_null_device
 from mta.local import token
 from mta.local.expand import local_expand
 from mta.local.state import EXPAND_TYPE_FWD, State, UserAttr, without_success
@@ -73,7 +73,7 @@ def _search(state: State, user: UserAttr) -> _Found | None:
 def _read(state: State, user: UserAttr, found: _Found) -> bytes | None:
     """The content of the file; None, with a warning, where it must not be used."""
     warn, path, stat = state.process.log.warning, found.path, found.stat
-    if stat.is_dir or path == NULL_DEVICE:
+    if stat.is_dir or is_null_device(path):
         warn(f"file {path} is not a regular file")
     elif stat.uid not in (0, user.uid):
         warn(f"file {path} has bad owner uid {stat.uid}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mta.lib.ext_prop import EXT_PROP_INCLUDE
-from mta.lib.user_files import NULL_DEVICE, UserFiles
+from mta.lib.user_files import UserFiles, is_null_device
 from mta.local import token
 from mta.local.state import EXPAND_TYPE_INCL, State, UserAttr
 from mta.system import Wait
@@ -57,7 +57,7 @@ def _checked(state: State, files: UserFiles, path: str) -> int | None:
     except OSError as error:
         warn(f"unable to lookup :include: file {path}: {error.strerror}")
         return None
-    if stat.is_dir or path == NULL_DEVICE:
+    if stat.is_dir or is_null_device(path):
         warn(f":include: file {path} is not a regular file")
         return None
     if stat.mode & _WORLD_WRITABLE:
