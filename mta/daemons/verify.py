@@ -7,7 +7,7 @@ DESCRIPTION
     positive one that is still good.
 
 DIAGNOSTICS
-    ``bad recipient status``, ``cache ... full cleanup: retained=... dropped=... entries``.
+    ``bad address verify table entry: ...``, ``bad recipient status``.
 
 CONFIGURATION PARAMETERS
     address_verify_map, address_verify_sender, address_verify_sender_ttl,
@@ -146,21 +146,23 @@ class Verify(Program):
         if delay:
             self.process.system.after(delay, self._clean_up)
         else:
-            self.name = conf.address_verify_map or "internal:verify"
-        self.interval = conf.address_verify_cache_cleanup_interval
-        if self.interval > 0:
-            process.system.after(0, self._clean_up)
+            self._clean_up()
 
     def _clean_up(self) -> None:
-        """Drops what is expired: at the start, then every
-        ``address_verify_cache_cleanup_interval`` (dict_cache(3)).
-        """
-        now, dropped = self._now(), 0
-        for address, entry in list(self.cache.items()):
-            if now - entry.probed >= _PROBE_TTL and self._expired(entry):
-                del self.cache[address]
-                dropped += 1
-        self.process.log.info(
-            f"cache {self.name} full cleanup: retained={len(self.cache)} dropped={dropped} entries"
+        """Drops what is expired, every ``address_verify_cache_cleanup_interval``."""
+        process = self.process
+        now = self._now()
+        dropped = [
+            address
+            for address, entry in self.cache.items()
+            if now - entry.probed >= _PROBE_TTL and self._expired(entry)
+        ]
+        for address in dropped:
+            del self.cache[address]
+        name = process.conf.address_verify_map or "internal:verify"
+        process.log.info(
+            f"cache {name} full cleanup: retained={len(self.cache)} dropped={len(dropped)} entries"
         )
-        self.process.system.after(self.interval, self._clean_up)
+        self.cleaned["last"] = now
+        interval = process.conf.address_verify_cache_cleanup_interval
+        process.system.after(interval, self._clean_up)
