@@ -198,4 +198,4 @@ class Postfix:
 
 
 #: Commands that do not write to the mail log.
-QUIET = frozenset({"postconf", "postmap", "postalias", "postcat"})
+QUIET = frozenset({"postconf", "postcat"})
