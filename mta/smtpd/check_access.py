@@ -36,6 +36,9 @@ from mta.system import Wait
 from mta.util.valid_hostname import valid_hostaddr
 from mta.wire.text import printable
 
+#: Kinds of tables that leave their results in one buffer.
+_WITH_BUFFER = frozenset({"btree", "cdb", "dbm", "hash", "lmdb", "sdbm"})
+
 _CONFIGURATION_ERROR = "451 4.3.5 Server configuration error"
 
 
@@ -75,11 +78,14 @@ class Lookup:
             process.decide(
                 "access table", table=self.name, key=key, value=value, line=table.explain(key)
             )
-        return (yield from self._do(value, subject))
+        behind = ""
+        if table.kind in _WITH_BUFFER:
+            behind = self.scope.rules.value_buffer(self.name).put(value)
+        return (yield from self._do(value, subject, behind))
 
-    def _do(self, value: str, subject: str) -> Wait[int]:
+    def _do(self, value: str, subject: str, behind: str = "") -> Wait[int]:
         return check_table_result(
-            self.scope, self.name, value, subject, self.reply_name, self.reply_class
+            self.scope, self.name, value, subject, self.reply_name, self.reply_class, behind
         )
 
     def domain(self, domain: str, partial: bool = False) -> Wait[int | None]:

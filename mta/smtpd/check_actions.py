@@ -51,6 +51,7 @@ class Result(NamedTuple):
     text: str  #: what follows it
     reply_name: str
     reply_class: str
+    behind: str = ""  #: what lies in memory behind the value (see ValueBuffer)
 
     @property
     def session(self) -> Session:
@@ -67,8 +68,12 @@ class Result(NamedTuple):
         return f"<{self.reply_name}>: {self.reply_class} {default}"
 
     def refusal(self, default_dsn: str, default: str) -> tuple[str, str]:
-        """Status and reason for ``[status] [text]``."""
+        """Status and reason for ``[status] [text]``.  Where nothing follows the status, Postfix 3.0
+        reads on behind the end of the value.
+        """
         status, text = dsn_split(default_dsn, self.text)
+        if not text and self.behind and self.text == status:
+            text = self.behind.lstrip(_SPACES)
         status = smtpd_dsn_fix(self.session, status, self.reply_class)
         return status, f"<{self.reply_name}>: {self.reply_class} rejected: {text or default}"
 
@@ -97,13 +102,19 @@ def action(*names: str) -> Callable[[A], A]:
 
 
 def check_table_result(
-    scope: Scope, table: str, value: str, key: str, reply_name: str, reply_class: str
+    scope: Scope,
+    table: str,
+    value: str,
+    key: str,
+    reply_name: str,
+    reply_class: str,
+    behind: str = "",
 ) -> Wait[int]:
     """Does what a table says.  Raises Jump, SmtpQuiet."""
     match = _COMMAND.match(value)
     command = match[0] if match else ""
     text = value[len(command) :].lstrip(_SPACES)
-    result = Result(scope, table, key, command, text, reply_name, reply_class)
+    result = Result(scope, table, key, command, text, reply_name, reply_class, behind)
     run = ACTIONS.get(command.upper())
     if run is None and all_digits(value):
         run = permit

@@ -32,7 +32,8 @@ def check_policy_service(scope: Scope, step: Step) -> Wait[int]:
     if process.system.decisions is not None:
         process.decide("policy", server=server, action=action)
     if action is not None:
-        return (yield from _do(scope, server, action))
+        behind = scope.rules.value_buffer("").put(action)
+        return (yield from _do(scope, server, action, behind))
     rules = scope.rules
     rules.policy_nesting += 1
     try:
@@ -42,9 +43,9 @@ def check_policy_service(scope: Scope, step: Step) -> Wait[int]:
         rules.policy_nesting -= 1
 
 
-def _do(scope: Scope, server: str, action: str) -> Wait[int]:
+def _do(scope: Scope, server: str, action: str, behind: str = "") -> Wait[int]:
     return check_table_result(
-        scope, server, action, "policy query", scope.reply_name, scope.reply_class
+        scope, server, action, "policy query", scope.reply_name, scope.reply_class, behind
     )
 
 

@@ -118,6 +118,23 @@ class Step:
         self.warns = name == WARN_IF_REJECT
 
 
+class ValueBuffer:
+    """Where a table, or a policy client, leaves its latest result, over the earlier ones: the end
+    of a longer one stays behind a shorter one.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self) -> None:
+        self._memory = ""
+
+    def put(self, value: str) -> str:
+        """Leaves a value there; the text that lies behind it (and the NUL at its end)."""
+        rest = self._memory[len(value) + 1 :]
+        self._memory = f"{value}\0{rest}"
+        return rest.partition("\0")[0]
+
+
 class Scope:
     """One evaluation of a list: whose it is, what is evaluated, and under which parameter."""
 

@@ -35,14 +35,12 @@ from mta.smtpd.state import (
 )
 from mta.system import Wait
 from mta.wire.dsn import dsn_valid
-from mta.wire.text import cut, printable
+from mta.wire.text import printable
 
 # tempfail_actions: what becomes of a check that cannot be made.
 DEFER_ALL_ACT = False
 DEFER_IF_PERMIT_ACT = True
 
-#: Replies are no longer than this (bytes).
-_REPLY_LIMIT = 510
 _SERVICE_UNAVAILABLE = "450 4.7.1 Service unavailable"
 
 _SND_DSN = "4.1.7"
@@ -134,7 +132,7 @@ def check_reject(session: Session, error_class: int, code: int, dsn: str, reason
     if not dsn_valid(text[4:]):
         process.log.warning(f"DSN detail code configuration error: {text}")
         text = _SERVICE_UNAVAILABLE
-    text = printable(cut(text, _REPLY_LIMIT), " ", conf.smtputf8_enable)
+    text = printable(text, " ", conf.smtputf8_enable)
     pending = session.defer_if_reject
     if not test and pending.active and text[0] == "5":
         session.warn_if_reject = 0

@@ -17,7 +17,7 @@ from mta.lib.namadr_list import NamadrList
 from mta.lib.policy_client import PolicyClient, policy_client_create
 from mta.lib.requests import ResolveReply
 from mta.lib.string_list import StringList
-from mta.smtpd.check_registry import WARN_IF_REJECT, RestrictionList
+from mta.smtpd.check_registry import WARN_IF_REJECT, RestrictionList, ValueBuffer
 from mta.smtpd.check_reject import DEFER_ALL_ACT, DEFER_IF_PERMIT_ACT
 from mta.smtpd.state import Session
 from mta.util.ip_match import IpPattern
@@ -128,6 +128,7 @@ class Rules:
         self.perm_log = StringList(
             process, "smtpd_log_access_permit_actions", conf.smtpd_log_access_permit_actions
         )
+        self._buffers: dict[str, ValueBuffer] = {}
         self.results: Cache[RestrictionList] = Cache(1000)
 
     def _networks(self, name: str) -> NamadrList:
@@ -205,6 +206,13 @@ class Rules:
                     return True
             place += 1
         return False
+
+    def value_buffer(self, name: str) -> ValueBuffer:
+        """Where a table leaves its results; the empty name is for policy servers."""
+        found = self._buffers.get(name)
+        if found is None:
+            found = self._buffers[name] = ValueBuffer()
+        return found
 
     def contains_itself(self, name: str) -> None:
         """A class without end.  Postfix dies of it by a signal, without a word."""
