@@ -103,7 +103,7 @@ class Submission:
 
     def _find_full_name(self) -> str:
         """What ``-F`` says, or NAME, or the account's name with ``&`` for the login name."""
-        if self.full_name:
+        if self.full_name is not None:
             return self.full_name
         if self.env_name is not None:
             return self.env_name
