@@ -94,7 +94,7 @@ def _bind_address(client: Client, rrtype: str) -> str:
 def _parse_destination(client: Client, destination: str, default: str) -> tuple[str, int]:
     """Host and port of ``host:service``.  What cannot be understood is fatal."""
     try:
-        host, service = host_port(destination, None, default)
+        host, service = host_port(destination, None, default, client.utf8)
     except HostPortError as error:
         client.log.fatal(f"{error.args[0]} in server description: {destination}")
     if all_digits(service):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mta.util.midna_domain import valid_utf8_hostname
 from mta.util.scalars import all_digits
-from mta.util.valid_hostname import valid_hostaddr, valid_hostname, valid_ipv6_hostaddr
+from mta.util.valid_hostname import valid_hostaddr, valid_ipv6_hostaddr
 
 
 class HostPortError(ValueError):
@@ -20,10 +21,14 @@ class HostPort(NamedTuple):
 
 
 def host_port(
-    text: str, default_host: str | None = None, default_port: str | None = None
+    text: str,
+    default_host: str | None = None,
+    default_port: str | None = None,
+    utf8: bool = False,
 ) -> HostPort:
     """Splits ``[host]:port``, ``[ipv6:addr]:port``, ``host:port``, ``host`` or ``port``.
 
+    With ``utf8`` (the parameter smtputf8_enable) the host may be an international name.
     What is missing or empty is taken from the defaults; with no default it is an error.  A single
     word is the host, or the port where a host has a default and the port has none.
     Raises HostPortError.
@@ -52,7 +57,11 @@ def host_port(
         raise HostPortError("missing host information")
     if port is None:
         raise HostPortError("missing service information")
-    if host is not default_host and not valid_hostname(host) and not valid_hostaddr(host):
+    if (
+        host is not default_host
+        and not valid_utf8_hostname(utf8, host)
+        and not valid_hostaddr(host)
+    ):
         raise HostPortError("valid hostname or network address required")
     if (
         port is not default_port
