@@ -37,8 +37,13 @@ def version_of(address: str) -> int:
 
 
 def local_interfaces(conf: Conf) -> tuple[Interface, ...]:
-    """All interfaces of the host with the IP versions in use."""
-    return tuple(i for i in conf.host.interfaces if version_of(i.address) in conf.protocols)
+    """All interfaces of the host with the IP versions in use, IPv4 first."""
+    return tuple(
+        interface
+        for version in conf.protocols
+        for interface in conf.host.interfaces
+        if version_of(interface.address) == version
+    )
 
 
 def addresses_of(conf: Conf, name: str) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from mta.conf.errors import ConfError
+from mta.conf.errors import ConfError, ConfPanic
 from mta.util.scalars import conv_time, parse_int, parse_long
 from mta.wire.text import to_bytes
 
@@ -136,6 +136,16 @@ def check_time(name: str, seconds: int, min: int, max: int) -> int:
     if max and seconds > max:
         raise ConfError(f"invalid {name}: {seconds} (max {max})")
     return seconds
+
+
+def check_unit(name: str, default: str, source: str) -> None:
+    """Raises ConfPanic where the evaluated default of a time has no unit to take."""
+    for index, char in enumerate(default):
+        if char.isascii() and char.isalpha():
+            if index + 1 != len(default):
+                raise ConfPanic(f"parameter {name}: bad time unit in default value: {source}")
+            return
+    raise ConfPanic(f"parameter {name}: missing time unit in default value: {source}")
 
 
 def convert_int(name: str, text: str) -> int:

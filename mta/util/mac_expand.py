@@ -56,6 +56,14 @@ class MacError(Exception):
         return tuple(self.args[1]) if len(self.args) > 1 else (self.text,)
 
 
+class _EmptyBracketsError(MacError):
+    """``${}`` or ``$()``."""
+
+
+class _TooDeepError(Exception):
+    """Comparisons within comparisons without end.  (Postfix does not count here, and crashes.)"""
+
+
 class Expansion(NamedTuple):
     """The result: the text, and whether a name was expanded that has no value."""
 
@@ -102,7 +110,8 @@ def parse_macro(text: str) -> Iterator[str | Scan]:
             expression = _NAME.match(text, index + 1)[0]  # type: ignore[index]
             index += 1 + len(expression)
         if not expression:
-            raise MacError(f'empty macro name: "{text}"')
+            kind = _EmptyBracketsError if follower and follower in _BRACES else MacError
+            raise kind(f'empty macro name: "{text}"')
         yield Scan(expression, follower not in _BRACES)
     if literal:
         yield literal
@@ -122,7 +131,7 @@ def _closing(text: str, start: int, opening: str) -> int:
 class Macro:
     """A parsed text.  ``constant`` is its value where that needs no look-up, or None."""
 
-    __slots__ = ("constant", "items", "late", "mistake", "text")
+    __slots__ = ("constant", "items", "late", "mistake", "tail", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -135,14 +144,15 @@ class Macro:
                 items.append(item if isinstance(item, str) else _Expression(item))
         except MacError as error:
             self.mistake = error.text
-            self.late = "${}" in text or "$()" in text
+            self.late = isinstance(error, _EmptyBracketsError)
+        #: Literal text at the end, which is not looked at when something failed before.
+        self.tail = ""
+        last = items[-1] if items and not self.mistake else None
+        if isinstance(last, str):
+            self.tail = last
+            items.pop()
         self.items = tuple(items)
-        self.constant: str | None = None
-        if not self.mistake:
-            if not items:
-                self.constant = ""
-            elif len(items) == 1 and isinstance(items[0], str):
-                self.constant = items[0]
+        self.constant = None if items or self.mistake else self.tail
 
     def expand(
         self,
@@ -157,7 +167,10 @@ class Macro:
         if self.constant is not None:
             return Expansion(self.constant, False)
         run = _Run(lookup, test or lookup, recursive, filter, printable)
-        run.parse(self)
+        try:
+            run.parse(self)
+        except _TooDeepError as error:
+            run.warn(str(error))
         text = "".join(run.out)
         if run.failed:
             raise MacError(run.warnings[0], tuple(run.warnings), text, run.undefined)
@@ -171,7 +184,7 @@ class _Expression:
     the text after it.
     """
 
-    __slots__ = ("bare", "logical", "mistake", "name", "operator", "rest")
+    __slots__ = ("bare", "logical", "mistake", "name", "operator", "rest", "text")
 
     def __init__(self, scan: Scan) -> None:
         self.bare = scan.bare
@@ -179,7 +192,7 @@ class _Expression:
         self.operator = self.rest = ""
         self.name = ""
         self.logical: tuple[Macro, str, Macro] | None = None
-        text = scan.expression
+        self.text = text = scan.expression
         try:
             if text.lstrip(_BLANKS).startswith("{"):
                 rest = self._parse_logical(text.lstrip(_BLANKS))
@@ -211,12 +224,8 @@ class _Expression:
             )
         right, rest = _braced(rest.lstrip(_BLANKS))
         self.logical = compile_macro(left), operator, compile_macro(right)
-        if rest and rest[0] not in "?:":
-            # Noticed after the evaluation.
-            self.operator = "!"
-            self.mistake = ""
-            return "!" + rest
-        return rest
+        # What else follows is a mistake that is noticed after the evaluation.
+        return "!" + rest if rest and rest[0] not in "?:" else rest
 
 
 def clip(text: str, size: int) -> str:
@@ -244,6 +253,7 @@ class _Run:
     """One expansion."""
 
     __slots__ = (
+        "depth",
         "failed",
         "filter",
         "level",
@@ -277,6 +287,8 @@ class _Run:
         self.failed = False
         self.undefined = False
         self.level = 0
+        #: The level at which a comparison began, when this is an operand of it.
+        self.depth = 0
 
     def warn(self, text: str) -> None:
         """A syntax error."""
@@ -290,17 +302,23 @@ class _Run:
         """
         for item in macro.items:
             if isinstance(item, str):
-                if self.enter(item):
-                    if not self.scan:
-                        self.out.append(item)
-                    self.level -= 1
+                self.literal(item)
             else:
                 if self.failed and not item.bare:
                     return
-                if self.enter(item.name) and self.expression(item):
+                if self.enter(item.text) and self.expression(item):
                     self.level -= 1
         if macro.mistake and not (self.failed and macro.late):
             self.warn(macro.mistake)
+        if macro.tail and not self.failed:
+            self.literal(macro.tail)
+
+    def literal(self, text: str) -> None:
+        """Text that stands for itself."""
+        if self.enter(text):
+            if not self.scan:
+                self.out.append(text)
+            self.level -= 1
 
     def enter(self, text: str) -> bool:
         """Counts the depth.  False: failed, now or before."""
@@ -380,6 +398,9 @@ class _Run:
     def operand(self, macro: Macro) -> str:
         """One side of a comparison, expanded on its own."""
         run = _Run(self.lookup, self.test, self.recursive, self.filter, self.printable, self.scan)
+        run.depth = self.depth + self.level
+        if run.depth > 2 * _MAX_NESTING:
+            raise _TooDeepError(f'unreasonable macro call nesting: "{macro.text}"')
         run.parse(macro)
         self.warnings += run.warnings
         self.failed |= run.failed
