@@ -123,6 +123,21 @@ class SmtpStream:
             end -= 1
         return data[start:end]
 
+    def get_match(self, pattern: re.Pattern[bytes], limit: int) -> Wait[bytes | None]:
+        """What a pattern matches at the start of the buffer, when that is less than ``limit``
+        bytes, else None; it should match whole lines.  Reads once where the buffer is empty (not
+        with ``deadline``).  Raises SmtpEof, SmtpTimeout.
+        """
+        if self._at >= len(self._in) and not self.deadline:
+            yield from self._fill(VSTREAM_BUFSIZE)
+        start = self._at
+        match = pattern.match(self._in, start)
+        if match is None or match.end() - start >= limit:
+            return None
+        self._at = match.end()
+        self.complete = True
+        return match[0]
+
     def get(self, limit: int, skip: bool = False) -> Wait[bytes]:
         """The next line without its end, or its first ``limit`` bytes (0: no limit) where it is
         longer (then ``complete`` is False); ``skip`` throws the rest of a long line away (smtp_get,

@@ -16,11 +16,12 @@ from mta.smtp.state import Session
 from mta.system import Gone, Wait
 from mta.util.line_wrap import line_wrap
 from mta.wire.smtp_reply import ReplyReader, SmtpReply
-from mta.wire.text import cut, printable, to_bytes, to_text
+from mta.wire.text import c_string, cut, printable, to_bytes, to_text
 
 _LINE_LENGTH = 78
 _INDENT = 4
-_LAST = re.compile(r"[0-9]{3}(?: |\Z)")
+#: A reply without any garbage.
+_REPLY = re.compile(rb"(?:[0-9]{3}-[^\n\0]*\n)*[0-9]{3}(?: [^\n\0]*)?\r*\n")
 
 
 def chat_cmd(session: Session, command: str) -> None:
@@ -34,19 +35,33 @@ def chat_resp(session: Session) -> Wait[SmtpReply]:
     """The next reply of the server.  Raises SmtpEof, SmtpTimeout, SmtpDataError."""
     client = session.state.client
     stream = session.stream
+    if client.reply_filter is None:
+        data = yield from stream.get_match(_REPLY, client.line_limit)
+        session.iotime = client.process.now()
+        if data is not None:
+            lines, reply = _whole(data, client.utf8)
+            if session.history is not None:
+                session.history += [f"In:  {line}" for line in lines]
+            return reply
     data = stream.take(client.line_limit)
     if data is None:
         data = yield from _get(session)
     elif not stream.complete:
         yield from stream.get(0)  # the rest of the line
         stream.complete = False
-    if stream.complete and client.reply_filter is None:
-        reply = _one_line(data, client.utf8)
-        if reply is not None:
-            if session.history is not None:
-                session.history.append(f"In:  {reply.text}")
-            return reply
     return (yield from _long_reply(session, data))
+
+
+@lru_cache(maxsize=1024)
+def _whole(data: bytes, utf8: bool) -> tuple[tuple[str, ...], SmtpReply]:
+    """The lines of a reply that is in order, made printable, and what they say."""
+    reader = ReplyReader(len(data) + 1)
+    lines = []
+    for raw in data[:-1].split(b"\n"):
+        line = printable(to_text(raw.rstrip(b"\r")), "?", utf8)
+        lines.append(line)
+        reader.add(line)
+    return tuple(lines), reader.reply()
 
 
 def _get(session: Session) -> Wait[bytes]:
@@ -57,24 +72,13 @@ def _get(session: Session) -> Wait[bytes]:
     return data
 
 
-@lru_cache(maxsize=1024)
-def _one_line(data: bytes, utf8: bool) -> SmtpReply | None:
-    """The reply where this is all of it."""
-    line = printable(to_text(data), "?", utf8)
-    if not _LAST.match(line):
-        return None
-    reader = ReplyReader(len(data) + 1)
-    reader.add(line)
-    return reader.reply()
-
-
 def _long_reply(session: Session, data: bytes) -> Wait[SmtpReply]:
     """The reply that begins with a line, which has been read, that is long or not its last."""
     client = session.state.client
     limit = client.line_limit
     reader = ReplyReader(limit)
     while True:
-        line = printable(to_text(data), "?", client.utf8)
+        line = printable(to_text(c_string(data)), "?", client.utf8)
         if not session.stream.complete:
             client.log.warning(
                 f"{session.namaddrport}: response longer than {limit}: {cut(line, 30)}..."

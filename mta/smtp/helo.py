@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from mta.dict.errors import TableError
 from mta.lib.requests import SMTPUTF8_FLAG_REQUESTED
@@ -203,19 +204,31 @@ def _discarded(state: State) -> Wait[int]:
 def _extensions(state: State, session: Session, reply: SmtpReply) -> Wait[None]:
     """What the server offers."""
     discard = yield from _discarded(state)
-    first = True
-    for line in reply.text.split("\n"):
+    name, keywords = _ehlo_lines(reply.text)
+    if name is not None:
+        yield from _server_name(state, session, name)
+    for mask, take, rest in keywords:
+        if not discard & mask:
+            take(session, rest)
+
+
+@lru_cache(maxsize=512)
+def _ehlo_lines(
+    text: str,
+) -> tuple[str | None, tuple[tuple[int, Callable[[Session, str], None], str], ...]]:
+    """The server's name in a reply, and its keywords that we know with what comes after them."""
+    name = None
+    keywords = []
+    for line in text.split("\n"):
         code = _EHLO_CODE.match(line)
         found = _EHLO_WORD.match(line, code.end()) if code else None
         if found is None:
             continue
-        if first:
-            first = False
-            yield from _server_name(state, session, found[1])
-            continue
-        take = _KEYWORDS.get(found[1].upper())
-        if take is not None and not discard & take[0]:
-            take[1](session, line[found.end() + 1 :])
+        if name is None:
+            name = found[1]
+        elif found[1].upper() in _KEYWORDS:
+            keywords.append((*_KEYWORDS[found[1].upper()], line[found.end() + 1 :]))
+    return name, tuple(keywords)
 
 
 def _server_name(state: State, session: Session, word: str) -> Wait[None]:

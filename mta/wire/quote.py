@@ -106,12 +106,15 @@ def unquote_822_local(address: str) -> str:
 
 # -- xtext, RFC 3461 ------------------------------------------------------------------------------
 
+_XTEXT_PLAIN = re.compile(r"[!-*,-~]*")
 _XTEXT_BAD = re.compile(r"\+(?![0-9A-Fa-f]{2})")
 _XTEXT_ESCAPE = re.compile(rb"\+([0-9A-Fa-f]{2})")
 
 
 def xtext_quote(text: str, special: str = "") -> str:
     """xtext: ``+``, anything but printable ASCII, and the specials become ``+XX`` (RFC 3461)."""
+    if _XTEXT_PLAIN.fullmatch(text) and not any(char in text for char in special):
+        return text
     return "".join(
         chr(byte)
         if 32 < byte < 127 and byte != 0x2B and chr(byte) not in special
