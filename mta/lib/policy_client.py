@@ -116,6 +116,7 @@ class PolicyClient:
         self.endpoint = endpoint
         self._stream: Stream | None = None
         self._buffer = b""
+        self._broken = False  #: an operation on the connection has failed
         self._requests = 0
         self._owner: Any = None
         self._opened = 0
@@ -158,6 +159,7 @@ class PolicyClient:
         """Gives the connection up."""
         stream, self._stream = self._stream, None
         self._buffer = b""
+        self._broken = False
         self._requests = 0
         if stream is not None:
             stream.close()
@@ -193,15 +195,13 @@ class PolicyClient:
     def _ask(self, query: bytes) -> Wait[str]:
         """One attempt.  Raises _Failed."""
         stream = yield from self._connect()
-        if stream.pending or stream.at_end:
+        if self._broken or stream.pending or stream.at_end:
             raise _Failed("")
         stream.write(query)
         try:
             yield stream.flush(self.options.timeout)
-        except Gone as gone:
-            raise _Failed(gone.args[0]) from None
-        except TimedOut:
-            raise _Failed(_TIMED_OUT) from None
+        except (Gone, TimedOut) as error:
+            raise _Failed(self._failure(error)) from None
         return (yield from self._answer(stream))
 
     # -- the answer (attr_scan_plain(3))
@@ -256,14 +256,17 @@ class PolicyClient:
         """Reads more; the errno's text, empty at the end of the stream, where there is none."""
         try:
             data = yield stream.read(_BUFFER, self.options.timeout)
-        except TimedOut:
-            return _TIMED_OUT
-        except Gone as gone:
-            return str(gone.args[0])
+        except (Gone, TimedOut) as error:
+            return self._failure(error)
         if not data:
             return ""
         self._buffer += data
         return None
+
+    def _failure(self, error: Gone | TimedOut) -> str:
+        """The errno's text for what went wrong with the connection, which is of no more use."""
+        self._broken = True
+        return str(error.args[0]) if isinstance(error, Gone) else _TIMED_OUT
 
 
 def policy_client_create(process: Process, word: str) -> PolicyClient:
