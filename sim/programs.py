@@ -1,6 +1,6 @@
 """External commands: a table of what stands for them.  Nothing is ever run on the real machine.
 
-``/bin/sh -c COMMAND`` runs the first word of the command, as far as that is a plain word.
+``/bin/sh -c SCRIPT`` runs what :mod:`sim.shell` makes of the script.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mta.system import ProgramResult, TimedOut
 from sim.clock import micros
 from sim.engine import Call, Engine, Failed, Ready, Wake
-from sim.shell_words import shell_words
+from sim.shell import Outcome, Shell
 from sim.trace import Trace
 
-SHELLS = ("/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh")
-NOT_FOUND = 127  #: what a shell exits with when there is no such command
+SHELLS = ("sh", "/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +103,73 @@ class ProgramTable:
         Raises TimedOut; OSError where the program does not exist.
         """
         words = tuple(argv)
-        by_shell = words[0] in SHELLS and words[0] not in self._programs
-        if by_shell:
-            words = self._unwrap(words, env)
-        program = self._programs.get(words[0]) if words else None
-        if program is None:
-            if by_shell:
-                said = f"{argv[0]}: 1: {words[0] if words else ''}: not found\n"
-                return Ready(ProgramResult(NOT_FOUND, said.encode()))
-            return Failed(OSError(errno.ENOENT, os.strerror(errno.ENOENT), words[0]))
         given = Invocation(
             words, stdin, dict(env), cwd, uid, gid, self._engine.now, dict(note or {})
         )
-        return self._start(program, given, timeout)
+        if words[0] in self._programs:
+            return self._start(self._programs[words[0]], given, timeout)
+        if words[0] in SHELLS:
+            return self._script(given, timeout)
+        return Failed(OSError(errno.ENOENT, os.strerror(errno.ENOENT), words[0]))
 
-    def _unwrap(self, argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
-        """The words of the command in ``sh -c COMMAND``."""
-        if len(argv) < 3 or argv[1] != "-c":
-            return ()
-        words = shell_words(argv[2], env)
-        return words[1:] if words[:1] == ("exec",) else words
+    def _script(self, given: Invocation, timeout: float) -> Any:
+        """``sh -c SCRIPT``, or ``sh FILE`` for a file of the table."""
+        _, *words = given.argv
+        seconds = 0.0
 
-    def _start(self, program: Program, given: Invocation, timeout: float) -> Any:
-        too_long = 0 < timeout < program.seconds
+        def command(
+            argv: tuple[str, ...], stdin: bytes, env: Mapping[str, str]
+        ) -> Outcome | None:
+            nonlocal seconds
+            path = self._found(argv[0], env)
+            program = self._programs.get(path)
+            if program is None:
+                return None
+            seconds += program.seconds
+            started = replace(given, argv=(path, *argv[1:]), stdin=stdin, env=dict(env))
+            result = self._behave(program, started, 0 < timeout < seconds)
+            return Outcome(0, b"") if result is None else Outcome(result.status, result.output)
+
+        shell = Shell(given.argv[0], command, dict(given.env), given.stdin)
+        if words[:1] == ["-c"] and len(words) > 1:
+            outcome = shell.execute(words[1])
+        elif words:
+            ran = command(tuple(words), given.stdin, given.env)
+            said = f"{given.argv[0]}: 0: cannot open {words[0]}: No such file\n"
+            outcome = ran or Outcome(2, said.encode())
+        else:
+            outcome = shell.execute(given.stdin.decode("utf-8", "surrogateescape"))
+        result = None if 0 < timeout < seconds else ProgramResult(*outcome)
+        return self._ends(result, seconds, timeout)
+
+    def _found(self, name: str, env: Mapping[str, str]) -> str:
+        """A name without a directory is looked for in PATH."""
+        if "/" not in name:
+            for directory in env.get("PATH", "").split(":"):
+                if f"{directory}/{name}" in self._programs:
+                    return f"{directory}/{name}"
+        return name
+
+    def _behave(
+        self, program: Program, given: Invocation, too_long: bool
+    ) -> ProgramResult | None:
         result = None if too_long else program.behaviour(given)
         self.runs.append(Run(given, result))
         status = "timeout" if result is None else result.status
         self._trace.add(given.now, "run", self._machine, given.path, status)
-        if not program.seconds:
+        return result
+
+    def _start(self, program: Program, given: Invocation, timeout: float) -> Any:
+        result = self._behave(program, given, 0 < timeout < program.seconds)
+        return self._ends(result, program.seconds, timeout)
+
+    def _ends(self, result: ProgramResult | None, seconds: float, timeout: float) -> Any:
+        """What to wait for; None: it took too long."""
+        if not seconds:
             return Ready(result)
         wake = Wake(self._engine)
         if result is None:
             Call(self._engine, micros(timeout), lambda _: wake.fire_error(TimedOut()))
         else:
-            Call(self._engine, micros(program.seconds), lambda _: wake.fire(result))
+            Call(self._engine, micros(seconds), lambda _: wake.fire(result))
         return wake

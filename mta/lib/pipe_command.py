@@ -26,7 +26,7 @@ _OUTPUT_SIZE = 4096
 #: What fits into a pipe while nobody reads it.
 _PIPE_SIZE = 65536
 _PLAIN = frozenset("1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ \t")
-_SHELL = "/bin/sh"
+_SHELL = "sh"  #: what /bin/sh is told that it is called
 
 
 class PipeStatus(Enum):

@@ -60,7 +60,7 @@ def test_a_command_that_does_not_exist_cannot_be_run(world: World, machine: Mach
     [
         ("/usr/bin/filter -a 'b c'", ("/usr/bin/filter", "-a", "b c")),
         ("exec /usr/bin/filter x", ("/usr/bin/filter", "x")),
-        ("/usr/bin/filter it's", ("/usr/bin/filter", "it's")),
+        ("IFS=' ' && exec /usr/bin/filter -f- || exit 75 #alice", ("/usr/bin/filter", "-f-")),
     ],
 )
 def test_a_shell_runs_the_first_word(
@@ -71,11 +71,34 @@ def test_a_shell_runs_the_first_word(
     assert machine.programs.runs[0].invocation.argv == argv
 
 
-@pytest.mark.parametrize("command", ["/usr/bin/none -x", ""])
-def test_a_shell_does_not_find_it(world: World, machine: Machine, command: str) -> None:
-    result, _ = run(world, machine, "/bin/sh", "-c", command)
-    assert result.status == 127
-    assert result.output == f"/bin/sh: 1: {command[:13]}: not found\n".encode()
+def test_a_shell_does_not_find_it(world: World, machine: Machine) -> None:
+    result, _ = run(world, machine, "/bin/sh", "-c", "/usr/bin/none -x")
+    assert result == ProgramResult(127, b"/bin/sh: 1: /usr/bin/none: not found\n")
+
+
+def test_a_shell_runs_a_script_of_several_commands(world: World, machine: Machine) -> None:
+    script = "/usr/bin/slow; /usr/bin/filter a | /usr/bin/filter b"
+    result, moment = run(world, machine, "sh", "-c", script, stdin=b"mail")
+    assert result == ProgramResult(0, b"latedone")
+    assert moment == 5_000_000
+    given = [(r.invocation.argv, r.invocation.stdin) for r in machine.programs.runs]
+    assert given == [
+        (("/usr/bin/slow",), b"mail"),
+        (("/usr/bin/filter", "a"), b""),
+        (("/usr/bin/filter", "b"), b"done"),
+    ]
+
+
+def test_a_shell_runs_a_command_as_a_file(world: World, machine: Machine) -> None:
+    result, _ = run(world, machine, "/bin/sh", "/usr/bin/filter", "x")
+    assert result == ProgramResult(0, b"done")
+    assert run(world, machine, "/bin/sh", "/usr/bin/none")[0].status == 2
+
+
+def test_a_shell_looks_for_commands_in_the_path(world: World, machine: Machine) -> None:
+    result, _ = run(world, machine, "sh", "-c", "filter", env={"PATH": "/bin:/usr/bin"})
+    assert result == ProgramResult(0, b"done")
+    assert machine.programs.runs[0].invocation.path == "/usr/bin/filter"
 
 
 def test_runs_are_recorded_in_order_with_what_they_were_given(
