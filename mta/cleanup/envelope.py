@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from mta.cleanup.state import (
     CLEANUP_FLAG_INRCPT,
     CLEANUP_FLAG_MASK_EXTRA,
     CLEANUP_FLAG_WARN_SEEN,
+    HEADS,
     State,
 )
 from mta.lib.dsn_mask import dsn_notify_value, dsn_ret_value
@@ -56,6 +58,32 @@ from mta.wire.verp import verp_delims_verify
 if TYPE_CHECKING:
     Records = list[tuple[str, bytes]]
 
+#: Attributes that mean nothing to cleanup(8) while it reads them.
+_PLAIN = frozenset(
+    (
+        b"client_address",
+        b"client_address_type",
+        b"client_name",
+        b"client_port",
+        b"encoding",
+        b"helo_name",
+        b"log_client_address",
+        b"log_client_name",
+        b"log_client_port",
+        b"log_helo_name",
+        b"log_ident",
+        b"log_message_origin",
+        b"log_protocol_name",
+        b"protocol_name",
+        b"reverse_client_name",
+        b"sasl_method",
+        b"sasl_sender",
+        b"sasl_username",
+    )
+)
+#: A value without blanks at its ends.
+_CLEAN = re.compile(rb"[^ \t\n\v\f\r](?:.*[^ \t\n\v\f\r])?", re.S).fullmatch
+
 #: The record that comes first; its numbers are filled in at the end.
 _SIZE = encode_size(SizeRecord())
 
@@ -65,7 +93,18 @@ def envelope(state: State, records: Records) -> Wait[int]:
     segment; -1 where the segment has no end, or the message is lost.
     """
     state.put(REC_TYPE_SIZE, _SIZE)
+    heads = HEADS[REC_TYPE_ATTR]
+    out, attr = state.out, state.attr
+    room = state.process.conf.queue_file_attribute_count_limit
     for index, (rec_type, data) in enumerate(records):
+        if rec_type == REC_TYPE_ATTR and not state.flags & CLEANUP_FLAG_INRCPT:
+            name, _, value = data.partition(b"=")
+            # The many that say who the client is need nothing but a place.
+            if name in _PLAIN and _CLEAN(value) and len(data) < 128 and len(attr) < room:
+                attr[name.decode()] = to_text(value)
+                out += heads[len(data)]
+                out += data
+                continue
         if rec_type == REC_TYPE_RCPT:
             if _begins_recipients(state, rec_type):
                 yield from _recipient(state, to_text(data))

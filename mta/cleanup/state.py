@@ -29,10 +29,14 @@ from mta.lib.requests import (
 )
 from mta.system import File
 from mta.wire.record import (
+    REC_TYPE_ATTR,
+    REC_TYPE_CONT,
     REC_TYPE_DTXT,
     REC_TYPE_NORM,
+    REC_TYPE_ORCP,
     REC_TYPE_PTR,
     REC_TYPE_PTR_PAYL_SIZE,
+    REC_TYPE_RCPT,
     encode,
     encode_ptr,
     put_pad,
@@ -62,9 +66,12 @@ CLEANUP_STAT_MASK_INCOMPLETE = (
 _BUFFER = 4096
 _NO_LIMIT = 1 << 62
 
-_N = ord(REC_TYPE_NORM)
-#: The type and length of text records of up to 127 bytes.
-NORM_HEAD = [bytes((_N, size)) for size in range(128)]
+#: The type and length of records of up to 127 bytes, for the types that come most.
+HEADS = {
+    rec_type: [bytes((ord(rec_type), size)) for size in range(128)]
+    for rec_type in (REC_TYPE_NORM, REC_TYPE_CONT, REC_TYPE_ATTR, REC_TYPE_ORCP, REC_TYPE_RCPT)
+}
+NORM_HEAD = HEADS[REC_TYPE_NORM]
 
 
 class State:
@@ -240,12 +247,16 @@ class State:
         if self.errs & self.err_mask or self.flags & CLEANUP_FLAG_DISCARD:
             return
         out = self.out
-        if rec_type in ("N", "L"):
-            limit = self.tables.line_length_limit
-            while len(data) > limit:
-                out += encode("L", data[:limit])
-                data = data[limit:]
-        out += encode(rec_type, data)
+        if len(data) < 128 and rec_type in HEADS:
+            out += HEADS[rec_type][len(data)]
+            out += data
+        else:
+            if rec_type in ("N", "L"):
+                limit = self.tables.line_length_limit
+                while len(data) > limit:
+                    out += encode("L", data[:limit])
+                    data = data[limit:]
+            out += encode(rec_type, data)
         if len(out) > self.threshold:
             self.too_big()
 

@@ -25,7 +25,7 @@ from mta.lib.requests import (
 )
 from mta.lib.user_acl import user_in_acl
 from mta.master.server import Process
-from mta.system import Account, Wait
+from mta.system import Account, Fatal, Wait
 from mta.util.scalars import split_name_value
 from mta.wire.record import (
     REC_TYPE_ATTR,
@@ -94,50 +94,83 @@ def _read(process: Process, data: bytes, uid: int) -> Iterator[tuple[str, bytes]
         yield rec_type, value
 
 
-def postdrop(process: Process, user: Account, records: Records) -> Wait[int | None]:
-    """Writes a message into the maildrop queue and wakes pickup(8).
+class Drop:
+    """A file in the maildrop queue that is being written."""
 
-    Returns CLEANUP_STAT_*; None where the records end too early, and the message is forgotten.
-    Raises Fatal where they make no sense.
-    """
-    log, conf, files = process.log, process.conf, process.system.files
-    uid = user.uid
-    started = process.now()
-    data = bytearray()
-    put(data, REC_TYPE_TIME, encode_time(started))
-    seen = _filter(process, uid, records, data)
-    if seen is None:
-        return None
-    too_big = 0 < conf.message_size_limit < len(data)
-    if not too_big and not (seen[REC_TYPE_FROM] and seen[REC_TYPE_RCPT]):
-        return CLEANUP_STAT_BAD
-    if too_big:
-        log.warning(f"uid={uid}: File too large")
-        return CLEANUP_STAT_SIZE
-    group = process.system.accounts.group(conf.setgid_group) or 0
-    queue = MailQueue.from_conf(conf)
-    directory = f"{queue.directory}/{MAIL_QUEUE_MAILDROP}"
-    temporary = f"{directory}/{started % 1_000_000}.{process.pid}"
+    def __init__(self, process: Process, user: Account) -> None:
+        """Makes the file.  Raises OSError."""
+        files = process.system.files
+        self.process = process
+        self.user = user
+        self.started = process.now()
+        group = process.system.accounts.group(process.conf.setgid_group) or 0
+        queue = MailQueue.from_conf(process.conf)
+        directory = f"{queue.directory}/{MAIL_QUEUE_MAILDROP}"
+        temporary = f"{directory}/{self.started % 1_000_000}.{process.pid}"
+        try:
+            self.file = files.create(temporary, 0o644, user.uid, group)
+        except FileNotFoundError:
+            files.mkdir(directory, 0o730, mail_owner(process).uid, group)
+            self.file = files.create(temporary, 0o644, user.uid, group)
+        self.queue_id = mail_queue_id(
+            self.started, self.file.inode, process.conf.enable_long_queue_ids
+        )
+        self.path = queue.path(MAIL_QUEUE_MAILDROP, self.queue_id)
+        files.rename(temporary, self.path)
+
+    def abort(self) -> None:
+        """Forgets the message."""
+        self.process.system.files.remove(self.path)
+
+    def finish(self, records: Records) -> Wait[int | None]:
+        """Writes the message and wakes pickup(8).
+
+        Returns CLEANUP_STAT_*; None where the records end too early, and the message is forgotten.
+        Raises Fatal where they make no sense.
+        """
+        process = self.process
+        log, conf, files = process.log, process.conf, process.system.files
+        uid = self.user.uid
+        data = bytearray()
+        put(data, REC_TYPE_TIME, encode_time(self.started))
+        try:
+            seen = _filter(process, uid, records, data)
+        except Fatal:
+            self.abort()
+            raise
+        if seen is None:
+            self.abort()
+            return None
+        if 0 < conf.message_size_limit < len(data):
+            log.warning(f"uid={uid}: File too large")
+            self.abort()
+            return CLEANUP_STAT_SIZE
+        if not (seen[REC_TYPE_FROM] and seen[REC_TYPE_RCPT]):
+            # The file stays, and is never looked at.
+            return CLEANUP_STAT_BAD
+        self.file.data += data
+        files.touch(self.file, process.now())
+        self.file.mode = _MODE
+        try:
+            yield files.sync(self.file)
+        except OSError as error:
+            log.warning(f"uid={uid}: {error.strerror}")
+            self.abort()
+            return CLEANUP_STAT_WRITE
+        process.trigger(conf.pickup_service_name, b"W")
+        return CLEANUP_STAT_OK
+
+
+def postdrop(process: Process, user: Account, records: Records) -> Wait[int | None]:
+    """A whole message; see :meth:`Drop.finish`."""
     try:
-        file = files.create(temporary, 0o644, uid, group)
-    except FileNotFoundError:
-        owner = mail_owner(process)
-        files.mkdir(directory, 0o730, owner.uid, group)
-        file = files.create(temporary, 0o644, uid, group)
-    queue_id = mail_queue_id(process.now(), file.inode, conf.enable_long_queue_ids)
-    path = queue.path(MAIL_QUEUE_MAILDROP, queue_id)
-    files.rename(temporary, path)
-    file.data += data
-    files.touch(file, process.now())
-    file.mode = _MODE
-    try:
-        yield files.sync(file)
+        drop = Drop(process, user)
     except OSError as error:
-        log.warning(f"uid={uid}: {error.strerror}")
-        files.remove(path)
+        process.log.warning(
+            f"mail_queue_enter: create file {MAIL_QUEUE_MAILDROP}: {error.strerror}"
+        )
         return CLEANUP_STAT_WRITE
-    process.trigger(conf.pickup_service_name, b"W")
-    return CLEANUP_STAT_OK
+    return (yield from drop.finish(records))
 
 
 def _filter(

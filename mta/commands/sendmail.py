@@ -17,9 +17,6 @@ DESCRIPTION
 DIAGNOSTICS
     Exit status 0, or 75 (try again) after any error, be it of usage.
 
-BUGS
-    ``-bs`` and ``-bd`` are not implemented.
-
 CONFIGURATION PARAMETERS
     alias_database, authorized_submit_users, default_verp_delimiters, header_size_limit,
     line_length_limit, message_size_limit, sendmail_fix_line_endings, verp_delimiter_filter
@@ -40,6 +37,7 @@ from mta.commands.command import (
 )
 from mta.commands.postdrop import postdrop, submit_refused
 from mta.commands.sendmail_input import Submission, SubmissionError
+from mta.commands.stand_alone import stand_alone
 from mta.lib.cleanup_strerror import cleanup_strerror
 from mta.lib.dsn_mask import dsn_notify_mask, dsn_ret_code
 from mta.lib.requests import (
@@ -336,7 +334,7 @@ def _dispatch(cmd: Command, options: Options) -> Wait[int]:
     if mode == _USER:
         _no_recipients(cmd, options, "stand-alone mode requires no recipient")
         yield from _check_acl(cmd)
-        return (yield from _other(cmd, "smtpd", "-S"))
+        return (yield from stand_alone(cmd))
     return 0
 
 
