@@ -21,6 +21,7 @@ from mta.system import Account, System, Wait
 #: Modules with programs and commands; importing one registers what it holds.
 MODULES = (
     "mta.cleanup.cleanup",
+    "mta.commands.postmap",
     "mta.commands.postqueue",
     "mta.commands.postsuper",
     "mta.commands.sendmail",
