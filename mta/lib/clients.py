@@ -53,9 +53,12 @@ def _ask(process: Process, service: str, request: Any) -> Wait[Any]:
 
 def rewrite(process: Process, context: str, address: str) -> Wait[str]:
     """The address (external form) in standard form (rewrite_clnt(3))."""
-    if context == REWRITE_NONE or _STANDARD.match(address):
+    if context == REWRITE_NONE:
         return address
-    key = (RewriteRequest, context, address)
+    key = (context, address)
+    if _STANDARD.match(address):
+        process.cache[RewriteRequest] = (key, address)
+        return address
     found = process.cache.get(RewriteRequest)
     if found is not None and found[0] == key:
         return cast(str, found[1])
