@@ -74,6 +74,35 @@ class Interface(NamedTuple):
     prefix: int
 
 
+class Cipher(Protocol):
+    """What a stream passes its bytes through on their way to and from the wire: TLS.
+
+    ``ended``: the other side has said that nothing more will come.  ``broken``: why nothing more
+    can be read (also by an end of the wire that was not announced), or empty.
+    """
+
+    ended: bool
+    broken: str
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """What goes to the wire for a text."""
+
+    def decrypt(self, wire: bytes) -> bytes:
+        """The text of what came from the wire, as far as it is complete."""
+
+    def reply(self) -> bytes:
+        """What the protocol itself has to say now; it goes to the wire at once."""
+
+    def farewell(self) -> bytes:
+        """What tells the other side that nothing more will come; empty where it cannot be said."""
+
+    def end(self) -> None:
+        """The wire has ended: sets ``ended`` or ``broken``."""
+
+    def failed(self) -> None:
+        """A reader has just met with ``broken``."""
+
+
 class Stream(Protocol):
     """A connected, ordered stream of bytes."""
 
@@ -108,6 +137,14 @@ class Stream(Protocol):
         other side has closed for good and said so by a reset).
         """
 
+    def write_sealed(self, data: bytes) -> None:
+        """As ``write``, for bytes that are chance to who watches: those of a handshake."""
+
+    def cover(self, cipher: Cipher) -> None:
+        """From now on, what is read and written is plain text, and what travels is what the cipher
+        makes of it.  What came and was not read yet is the cipher's.  Nothing may wait to be sent.
+        """
+
     def close(self) -> None:
         """Sends what was written and ends the connection in good order.  May be called twice."""
 
@@ -126,7 +163,9 @@ class Network(Protocol):
         Raises ConnectError (refused, unreachable, no such socket), TimedOut.
         """
 
-    def listen(self, endpoint: Endpoint, handler: Callable[[Stream], Wait[None]]) -> Callable[[], None]:
+    def listen(
+        self, endpoint: Endpoint, handler: Callable[[Stream], Wait[None]]
+    ) -> Callable[[], None]:
         """Serves each connection to the endpoint in a task of its own; returns what ends this.
         The host ``""`` means all addresses.  Raises OSError (address in use).
         """

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mta.postfix import Postfix
     from sim.peers.milter import MilterServer
     from sim.peers.policy import PolicyServer
+    from sim.tls import PeerTls
 
 SECOND = 1_000_000
 
@@ -107,6 +107,7 @@ class Stage:
         self.system = cast(System, self.mta)
         self.dns = DnsServer(scenario.dns.zone, scenario.dns.faults)
         self.dns.install(self.mta.network, *_NAMESERVER)
+        self._tls: PeerTls | None = None
         self._last_line = start
         self.mta.on_log = self._on_log
         self._lay_out_disk()
@@ -144,6 +145,30 @@ class Stage:
                 disk.mkdir(account.home, 0o755, account.uid, account.gid)
         for path, data, user in configuration.files(self.scenario):
             self.write_file(path, data, user)
+        if self.scenario.uses_tls:
+            self._write_certificates()
+
+    def _write_certificates(self) -> None:
+        """The root that peers' certificates chain to, and our own key and certificate, unless the
+        scenario brings others.
+        """
+        authority = self.tls.authority
+        own = authority.issue("valid", [self.scenario.mta.hostname])
+        for name, data, mode in (("ca.pem", authority.root, 0o644), ("mx.pem", own.pem, 0o600)):
+            path = f"{configuration.CONFIG_DIRECTORY}/{name}"
+            if path not in self.brought:
+                self.write_file(path, data)
+                self.mta.files.open(path).mode = mode
+
+    @property
+    def tls(self) -> PeerTls:
+        """The TLS engine of the peers, with the world's certificate authority."""
+        if self._tls is None:
+            from sim.certs import Authority
+            from sim.tls import PeerTls
+
+            self._tls = PeerTls(Authority(lambda: self.world.now), lambda: self.world.now)
+        return self._tls
 
     def write_file(self, path: str, data: bytes, user: str = "root") -> None:
         """Puts a file on the mail system's disk, as old as configuration is."""
@@ -193,7 +218,8 @@ class Stage:
             peer.state,
             _tls(peer.tls),
         )
-        server = SmtpServer(spec, self.machine_at(peer.address, name), self.record)
+        wrap = self.tls if peer.tls is not None else None
+        server = SmtpServer(spec, self.machine_at(peer.address, name), self.record, wrap)
         server.start()
         self.servers[name] = server
         return server
@@ -307,6 +333,7 @@ class Stage:
             self.machine_at(client.source),
             Inet(host, client.to) if host else None,
             self.scenario.mta.hostname,
+            self.tls if client.tls is not None or "starttls" in client.say else None,
         )
         dialogue = Dialogue(client.source, session.transcript)
         self.clients.append(dialogue)
@@ -374,8 +401,6 @@ class Stage:
 
 
 def _must_be_possible(scenario: Scenario) -> None:
-    if scenario.uses_tls and importlib.util.find_spec("sim.tls") is None:
-        raise Unsupported("TLS (the scenario's `needs` or a peer's or client's `tls`)")
     if "sasl" in scenario.needs:
         raise Unsupported("SASL (the scenario's `needs`)")
 

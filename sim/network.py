@@ -28,7 +28,7 @@ from sim.faults import (
     StreamFault,
     Unreachable,
 )
-from sim.streams import Link, SimStream, stream_pair
+from sim.streams import Link, SimStream, Tap, stream_pair
 from sim.trace import Trace, digest
 
 #: One-way latencies in microseconds.
@@ -95,6 +95,7 @@ class Network:
         self.hosts: dict[str, HostNetwork] = {}  #: by the machine's name
         self.owners: dict[str, HostNetwork] = {}  #: by address
         self.links: dict[int, Link] = {}  #: the connections that stand, by number
+        self.tap: Tap | None = None  #: who listens to the connections that are made from now on
         self._connections = 0
         self._latencies: dict[tuple[str, str], int] = {}
         faults.on_change(self._faults_changed)
@@ -128,6 +129,7 @@ class Network:
         self._connections += 1
         link = Link(self.engine, self.trace, self._connections, latency)
         self.links[link.ident] = link
+        link.tap = self.tap
         link.on_end = self._link_ended
         return link
 

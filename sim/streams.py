@@ -11,6 +11,10 @@ link.  The rest is as with TCP on Linux, as far as a program can tell:
 * data that came before a reset can still be read, an end that came before a reset stays an end;
 * on a UNIX-domain socket the sender knows at once that the other side has closed.
 
+A stream may be *covered* by a cipher (TLS): then what is written and read is plain text, and what
+travels is what the cipher makes of it.  Ciphertext is chance, so the trace tells of the text under
+it; a *tap* on a connection sees both (see :data:`Tap`).
+
 A *passive* end belongs to a peer that only answers: while its task waits for input, the task does
 not keep the world from being idle, but a segment on its way to it does.
 """
@@ -21,7 +25,7 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-from mta.system import Endpoint, Gone, TimedOut, Unix
+from mta.system import Cipher, Endpoint, Gone, TimedOut, Unix
 from sim.engine import DONE, Alarm, Call, Engine, Failed, Ready, Wake
 from sim.trace import Trace
 
@@ -34,11 +38,16 @@ CLOSED = "Bad file descriptor"
 
 _LIMITLESS = 1 << 62
 
+#: Who listens to a connection: gets the end that sends, what is seen, and the bytes.  ``clear`` are
+#: bytes that travel as they are, ``sealed`` the text that is to travel encrypted, and ``cipher``
+#: the bytes of a handshake or of encrypted text.
+Tap = Callable[["SimStream", str, bytes], None]
+
 
 class Link:
     """What both ends of a connection share."""
 
-    __slots__ = ("ends", "engine", "ident", "latency", "on_end", "open_ends", "trace")
+    __slots__ = ("ends", "engine", "ident", "latency", "on_end", "open_ends", "tap", "trace")
 
     def __init__(self, engine: Engine, trace: Trace, ident: int, latency: int) -> None:
         self.engine = engine
@@ -48,6 +57,7 @@ class Link:
         self.open_ends = 2
         self.on_end: Callable[[Link], None] | None = None
         self.ends: tuple[SimStream, ...] = ()
+        self.tap: Tap | None = None
 
 
 class SimStream:
@@ -57,10 +67,10 @@ class SimStream:
     """
 
     __slots__ = (
-        "_alarm", "_closed", "_data", "_deadline", "_engine", "_eof", "_error", "_in_flight",
-        "_out", "_peer", "_pos", "_reader", "_shut", "_trace", "_want", "_want_line",
-        "_write_alarm", "_write_timeout", "_writer", "detour", "link", "local", "passive", "remote",
-        "sent", "side",
+        "_alarm", "_broken", "_cipher", "_closed", "_data", "_deadline", "_engine", "_eof",
+        "_error", "_in_flight", "_out", "_peer", "_pos", "_reader", "_shut", "_told", "_trace",
+        "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer", "detour", "link",
+        "local", "passive", "remote", "sent", "side",
     )  # fmt: skip
 
     def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
@@ -90,6 +100,9 @@ class SimStream:
         self._deadline = 0
         self._write_alarm: Alarm | None = None
         self._write_timeout = 0.0
+        self._cipher: Cipher | None = None
+        self._broken = ""  # the cipher makes no sense of what came; why
+        self._told: tuple[int, int] | None = None  # size and digest of the text under ciphertext
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -101,7 +114,8 @@ class SimStream:
     @property
     def at_end(self) -> bool:
         """Whether the other side is known to have closed and nothing is left to read."""
-        return (self._eof or self._error != "") and self._pos == len(self._data)
+        over = self._eof or self._error != "" or self._broken != ""
+        return over and self._pos == len(self._data)
 
     def take_line(self, limit: int) -> bytes | None:
         """What ``read_line`` would return at once, or None when it would wait or raise."""
@@ -110,7 +124,7 @@ class SimStream:
         if not end:
             if len(data) - pos >= limit:
                 end = pos + limit
-            elif not self._eof and (not self._error or pos == len(data)):
+            elif not self._eof and (not (self._error or self._broken) or pos == len(data)):
                 return None
             else:
                 end = len(data)
@@ -148,6 +162,8 @@ class SimStream:
             return Failed(Gone(CLOSED))
         if self._error:
             return Failed(Gone(self._error))
+        if self._broken:
+            return Failed(self._cipher_failed())
         if self._reader is not None:
             raise RuntimeError(f"two tasks read from {self!r}")
         self._want = limit
@@ -195,15 +211,84 @@ class SimStream:
 
     def write(self, data: bytes) -> None:
         """Buffers bytes.  They leave with ``flush``.  Never fails."""
-        self._out.append(data)
+        if self._cipher is None:
+            self._out.append(data)
+        elif not self._broken:
+            size, digest = self._told or (0, 0)
+            self._told = (size + len(data), crc32(data, digest))
+            if self.link.tap is not None:
+                self.link.tap(self, "sealed", data)
+            self._out.append(self._cipher.encrypt(data))
+
+    def write_sealed(self, data: bytes) -> None:
+        """Buffers bytes of a handshake, which are chance: the trace tells nothing of them."""
+        if data:
+            self._told = self._told or (0, 0)
+            self._out.append(data)
+
+    def cover(self, cipher: Cipher) -> None:
+        """From now on, what is read and written is plain text, and the cipher is on the wire."""
+        if self._out:
+            raise RuntimeError(f"{self!r} is covered while output waits")
+        self._cipher = cipher
+        came, self._data, self._pos = self._data[self._pos :], b"", 0
+        self._data = self._decrypted(came)
+        if self._eof and not cipher.ended:
+            self._eof = False
+            self._end_of_wire()
+
+    # -- the cipher ---------------------------------------------------------------------------
+
+    def _decrypted(self, data: bytes) -> bytes:
+        """The plain text of what came; sends what the protocol has to say to it."""
+        cipher = self._cipher
+        assert cipher is not None
+        plain = cipher.decrypt(data)
+        self._after_cipher()
+        return plain
+
+    def _end_of_wire(self) -> None:
+        """The other side has closed, with or without a word of the cipher's before."""
+        assert self._cipher is not None
+        self._cipher.end()
+        self._after_cipher()
+
+    def _after_cipher(self) -> None:
+        """What has become of us by what the cipher was told."""
+        cipher = self._cipher
+        assert cipher is not None
+        reply = cipher.reply()
+        if reply and not (self._closed or self._shut or self._error):
+            self._out.append(reply)
+            if self._writer is None and (len(self._out) == 1 or cipher.broken):
+                self._told = self._told or (0, 0)
+                data = b"".join(self._out)
+                self._out.clear()
+                self._send(data)
+        if cipher.broken:
+            self._broken = cipher.broken
+            if self._writer is not None:
+                self._stop_writing().fail_soon(Gone(self._broken))
+        elif cipher.ended:
+            self._eof = True
+
+    def _cipher_failed(self) -> Gone:
+        """What a reader gets where the cipher made no sense of what came."""
+        assert self._cipher is not None
+        self._cipher.failed()
+        return Gone(self._broken)
+
+    # -- sending ------------------------------------------------------------------------------
 
     def flush(self, timeout: float) -> Any:
         """Leaf: sends what was written; the value is None."""
         out = self._out
-        if self._error or self._closed or self._shut:
+        if self._error or self._closed or self._shut or self._broken:
             out.clear()
             if self._closed:
                 return Failed(Gone(CLOSED))
+            if self._broken:
+                return Failed(Gone(self._broken))
             return Failed(Gone(BROKEN if self._eof or self._shut else self._error))
         if not out:
             return DONE
@@ -274,7 +359,16 @@ class SimStream:
         engine, link, peer = self._engine, self.link, self._peer
         self.sent += size
         self._in_flight += size
-        self._trace.add(engine._now, "send", link.ident, self.side, size, crc32(data))
+        told = self._told
+        if told is None and self._cipher is None:
+            self._trace.add(engine._now, "send", link.ident, self.side, size, crc32(data))
+        else:
+            text, text_digest = told or (0, 0)
+            self._trace.add(engine._now, "sealed", link.ident, self.side, text, text_digest)
+            self._told = None
+        if link.tap is not None:
+            open_text = told is None and self._cipher is None
+            link.tap(self, "clear" if open_text else "cipher", data)
         if self.detour is not None:
             self.detour.data(data)
         else:
@@ -300,7 +394,9 @@ class SimStream:
         self._peer._in_flight -= len(data)
         if self._closed:
             self._answer_with_reset()
-        elif not self._error and not self._eof:
+        elif not self._error and not self._eof and not self._broken:
+            if self._cipher is not None:
+                data = self._decrypted(data)
             pos = self._pos
             if pos == len(self._data):
                 self._data = data
@@ -320,10 +416,15 @@ class SimStream:
                 self._stop_reading().fire(line)
         elif self._pos < len(self._data) or self._eof:
             self._stop_reading().fire(self._take(self._want))
+        if self._broken and self._reader is not None:
+            self._stop_reading().fire_error(self._cipher_failed())
 
     def _end_arrives(self, _: object) -> None:
-        if not self._eof and not self._error:
-            self._eof = True
+        if not self._eof and not self._error and not self._broken:
+            if self._cipher is None:
+                self._eof = True
+            else:
+                self._end_of_wire()
             if self._reader is not None:
                 self._serve_reader()
         if self.passive:
@@ -368,10 +469,12 @@ class SimStream:
     def shut(self) -> None:
         """Sends what was written and ends our direction in good order; we still read.
 
-        shutdown(2) with SHUT_WR.  ``close`` must follow.
+        shutdown(2) with SHUT_WR.  ``close`` must follow.  A cipher says so before.
         """
         if self._closed or self._shut or self._error:
             return
+        if self._cipher is not None:
+            self.write_sealed(self._cipher.farewell())
         if self._out:
             data = b"".join(self._out)
             self._out.clear()

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "connect": ("connection", "local", "remote"),
     "no-connect": ("local", "remote", "why"),
     "send": ("connection", "side", "size", "digest"),
+    "sealed": ("connection", "side", "size", "digest"),  # encrypted; of the text, 0 in a handshake
     "end": ("connection", "side", "how"),
     "datagram": ("source", "destination", "size", "digest"),
     "query": ("server", "question"),

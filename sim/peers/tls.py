@@ -12,7 +12,10 @@ from typing import Literal, Protocol, get_args
 
 from mta.system import Stream, Wait
 
-Certificate = Literal["valid", "expired", "self-signed", "wrong-name", "none"]
+Certificate = Literal[
+    "valid", "expired", "not-yet-valid", "self-signed", "wrong-name", "wildcard", "intermediate",
+    "missing-intermediate", "untrusted", "weak-key", "none",
+]  # fmt: skip
 TlsVersion = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 TlsFault = Literal[
     "refuse",  # 454 to STARTTLS
@@ -21,6 +24,30 @@ TlsFault = Literal[
     "close-in-handshake",
     "close-after-handshake",
 ]
+
+
+Deed = Literal["close", "reset", "stall", "corrupt", "flood", "alert"]
+
+
+@dataclass(slots=True, frozen=True)
+class Sabotage:
+    """What a side does to the bytes that it sends itself, in the middle of a handshake or session.
+
+    Nothing happens before ``at`` bytes of that phase are sent.  Then it hangs up, with or without a
+    reset; sends nothing more for ``seconds`` or for ever; turns a byte round; sends so many bytes
+    of nonsense first; or says an alert (RFC 8446, section 6) in the clear and hangs up.
+    """
+
+    deed: Deed
+    at: int = 0
+    phase: Literal["handshake", "session"] = "handshake"
+    seconds: float | None = None  #: of a stall; None: for ever
+    size: int = 4096  #: of a flood
+    alert: int = 40  #: handshake_failure
+
+    def __post_init__(self) -> None:
+        check_choice("deed", self.deed, get_args(Deed))
+        check_choice("phase", self.phase, ("handshake", "session"))
 
 
 class TlsMissing(Exception):
@@ -37,6 +64,21 @@ class TlsSpec:
     max: TlsVersion = "TLSv1.3"
     wrapper: bool = False  #: TLS from the first byte on
     fault: TlsFault | None = None  #: servers only
+    key: str = ""  #: of the certificate, see sim.cert_keys; none: the usual one
+    pem: bytes = b""  #: key and certificates of one's own, instead of ``cert``
+    trusts: bytes = b""  #: PEM of roots: the other side's certificate is verified, and must be good
+    ask: bool = False  #: a server asks for a certificate
+    ciphers: str = ""  #: cipher list of OpenSSL's; none: what is usual
+    rotation: tuple[tuple[int, Certificate], ...] = ()  #: from a moment on, another certificate
+    sabotage: Sabotage | None = None
+
+    def certificate(self, server: bool, now: int) -> Certificate:
+        """The kind of certificate to show at a moment."""
+        kind: Certificate = self.cert or ("valid" if server else "none")
+        for moment, other in self.rotation:
+            if now >= moment:
+                kind = other
+        return kind
 
     def __post_init__(self) -> None:
         check_choice("cert", self.cert, get_args(Certificate))
