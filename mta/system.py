@@ -40,7 +40,7 @@ class Gone(Exception):
 
 
 class ConnectError(Exception):
-    """A connection could not be made.  ``args[0]`` is the errno's text, e.g. ``Connection refused``."""
+    """A connection could not be made.  ``args[0]`` is the errno's text (``Connection refused``)."""
 
 
 class Fatal(Exception):

@@ -1,4 +1,4 @@
-"""The envelope and first header lines of internally generated mail (post_mail, int_filt, smtputf8)."""
+"""The envelope and first header lines of internally generated mail (post_mail, int_filt)."""
 
 from __future__ import annotations
 
