@@ -11,6 +11,7 @@ from mta.lib.log import Log, printable
 from mta.postfix import Postfix
 from mta.system import System
 from sim.world import World
+from tests.cleanup.cleanup_site import CleanupSite
 
 
 class ListLog(Log):
@@ -50,3 +51,9 @@ def make_process() -> Callable[..., Any]:
         return process
 
     return make
+
+
+@pytest.fixture
+def site() -> type[CleanupSite]:
+    """Builds a running mail system from further main.cf text and files in /etc/postfix."""
+    return CleanupSite
