@@ -125,7 +125,7 @@ def wait_functions(modules: tuple[Module, ...]) -> tuple[set[str], set[str]]:
     """Names of functions typed ``-> Wait[...]``, and names that are also something else."""
     waiting: set[str] = set()
     others: set[str] = {name for kind in (list, dict, set, bytearray, str) for name in dir(kind)}
-    others |= {"send", "throw", "close"}  # of generators and simulated sockets
+    others |= {"send", "throw", "close", "fail", "succeed"}  # of generators and SimPy events
     for module in modules:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.FunctionDef):
