@@ -321,8 +321,10 @@ class Signal(Protocol):
     def set(self, value: Any = None) -> None:
         """Wakes all who wait.  Setting it twice is an error."""
 
-    def wait(self, timeout: float | None = None) -> Leaf:
-        """Leaf: the value that was set.  Raises TimedOut."""
+    def wait(self, timeout: float | None = None, idle: bool = False) -> Leaf:
+        """Leaf: the value that was set.  Raises TimedOut.  An ``idle`` wait does not keep the world
+        from being idle: nothing moves before somebody else moves.
+        """
 
     @property
     def is_set(self) -> bool:

@@ -155,6 +155,9 @@ class Signal(Event):
         """Whether it was set."""
         return self._value is not PENDING
 
+    def _busy_again(self, _: Event) -> None:
+        self.env.busy += 1
+
     def set(self, value: Any = None) -> None:
         """Wakes all who wait, at this moment but after what is running now.  Once only."""
         if self._value is not PENDING:
@@ -166,13 +169,23 @@ class Signal(Event):
         else:
             self.callbacks = None  # type: ignore[assignment]
 
-    def wait(self, timeout: float | None = None) -> Event:
-        """Leaf: the value that was set.  Raises TimedOut."""
-        if timeout is None or self._value is not PENDING:
+    def wait(self, timeout: float | None = None, idle: bool = False) -> Event:
+        """Leaf: the value that was set.  Raises TimedOut.  An ``idle`` wait does not keep the world
+        from being idle.
+        """
+        if self._value is not PENDING:
+            return self
+        if idle:
+            self.env.busy -= 1
+            self.callbacks.insert(0, self._busy_again)
+        if timeout is None:
             return self
         wake = Wake(self.env)
 
         def expire() -> None:
+            if idle:
+                self.callbacks.remove(self._busy_again)
+                self.env.busy += 1
             self.callbacks.remove(came)
             wake.fire_error(TimedOut())
 

@@ -244,7 +244,7 @@ class Master:
     def _line_up(self, service: Service) -> Any:
         signal = self.system.signal()
         service.waiting.append(signal)
-        return signal.wait()
+        return signal.wait(idle=service.throttled)
 
     def _start(self, service: Service) -> Worker | None:
         """A new process for the service; None where it dies at once (and throttles)."""

@@ -213,3 +213,15 @@ def test_more_recipients_than_fit_in_memory_are_read_in_parts(make_site: Make) -
     site.world.settle()
     assert sorted(address for d in site.deliveries for address in d[3]) == names
     assert site.log()[-1] == f"{queue_id}: removed"
+
+
+def test_a_throttled_service_does_not_keep_the_world_busy(make_site: Make) -> None:
+    site = make_site("recipient_delimiter = +")
+    site.verdict = lambda request: "crash"
+    site.message("b@dest.test")
+    site.world.settle()
+    began = site.world.now
+    assert site.postfix.master is not None
+    site.postfix.master.trigger("qmgr", b"DFAI")
+    assert site.world.settle(1)
+    assert site.world.now - began < 1_000_000
