@@ -119,11 +119,40 @@ def bounce_one(
     ``notice`` holds the message's facts; recipient, relay and dsn are filled in here.
     """
     dsn = _checked(process, "bounce_one", "5", dsn)
-    filtered = yield from dsn_filter(process, dsn)
+    dsn = (yield from dsn_filter(process, dsn)) or dsn
+    return (yield from _report_one(process, flags, notice, stats, recipient, relay, dsn))
+
+
+def defer_one(
+    process: Process,
+    flags: int,
+    notice: FlushRequest,
+    stats: MsgStats,
+    recipient: Recipient,
+    relay: str,
+    dsn: Dsn,
+) -> Wait[bool]:
+    """One recipient has to wait; should a filter decide otherwise, ``notice`` is for the sender's
+    notification (defer_one(3)).
+    """
+    dsn = _checked(process, "defer_one", "4", dsn)
+    dsn = (yield from dsn_filter(process, dsn)) or dsn
+    return (yield from _report_one(process, flags, notice, stats, recipient, relay, dsn))
+
+
+def _report_one(
+    process: Process,
+    flags: int,
+    notice: FlushRequest,
+    stats: MsgStats,
+    recipient: Recipient,
+    relay: str,
+    dsn: Dsn,
+) -> Wait[bool]:
+    """Defers or bounces one recipient, after the filter."""
     queue_id = notice.queue_id
-    if filtered is not None and filtered.status[0] == "4":
-        return (yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered))
-    dsn = filtered or dsn
+    if dsn.status[0] == "4":
+        return (yield from _defer(process, flags, queue_id, stats, recipient, relay, dsn))
     done = yield from _probe(process, flags, queue_id, stats, recipient, relay, dsn, RCPT_BOUNCE)
     if done is not None:
         return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mta.dict.errors import TableError
 from mta.lib.canon_addr import canon_addr_internal
-from mta.lib.delivery_status import bounce_one
+from mta.lib.delivery_status import bounce_one, defer_one
 from mta.lib.requests import FlushRequest
 from mta.lib.strip_addr import strip_addr
 from mta.local.state import State
@@ -23,7 +23,7 @@ def bounce_workaround(state: State, dsn: Dsn) -> Wait[bool]:
             owner = yield from _owner(state)
         except TableError:
             return (yield from state.defer("4.3.0", "alias database unavailable"))
-    if owner is None or dsn.status.startswith("4"):
+    if owner is None:
         return (yield from state.fail(dsn))
     request = state.request
     notice = FlushRequest(
@@ -37,8 +37,9 @@ def bounce_workaround(state: State, dsn: Dsn) -> Wait[bool]:
         state.dsn_envid,
         state.dsn_ret,
     )
+    report = defer_one if dsn.status.startswith("4") else bounce_one
     return (
-        yield from bounce_one(
+        yield from report(
             state.process, state.trace_flags, notice, request.stats, state.rcpt, state.relay, dsn
         )
     )

@@ -9,7 +9,6 @@ from mta.lib.mail_copy import (
     MAIL_COPY_RETURN_PATH,
     CorruptError,
     check_file_limit,
-    mail_copy,
 )
 from mta.lib.pipe_command import Job, PipeStatus, pipe_command
 from mta.local.bounce_workaround import bounce_workaround
@@ -18,6 +17,8 @@ from mta.local.state import DELIVER_HDR_CMD, State, UserAttr
 from mta.system import Wait
 from mta.util.mac_expand import filter_text
 from mta.wire.dsn import Dsn
+
+_COPY_FLAGS = MAIL_COPY_FROM | MAIL_COPY_RETURN_PATH | MAIL_COPY_ORIG_RCPT | MAIL_COPY_DELIVERED
 
 #: Variables of the environment that come from the request, where they have a value.
 _REQUEST = (
@@ -65,28 +66,13 @@ def deliver_command(state: State, user: UserAttr, command: str) -> Wait[bool]:
     )
     check_file_limit(process, state.request, conf.mailbox_size_limit)
     try:
-        message = _copy(state)
+        message = state.copy(_COPY_FLAGS, DELIVER_HDR_CMD)
     except CorruptError:
         return False
     result = yield from pipe_command(process, job, message)
     if result.status is not PipeStatus.OK:
         return (yield from bounce_workaround(state, result.dsn))
     return (yield from state.sent("2.0.0", f"delivered to command: {command}"))
-
-
-def _copy(state: State) -> bytes:
-    """The message.  Raises CorruptError."""
-    flags = MAIL_COPY_FROM | MAIL_COPY_RETURN_PATH | MAIL_COPY_ORIG_RCPT
-    if state.agent.header_mask & DELIVER_HDR_CMD:
-        flags |= MAIL_COPY_DELIVERED
-    return mail_copy(
-        state.process,
-        state.request,
-        flags,
-        sender=state.sender,
-        orig_rcpt=state.rcpt.orig_addr,
-        delivered=state.delivered or "",
-    )
 
 
 def _environment(state: State, user: UserAttr) -> dict[str, str]:

@@ -10,7 +10,6 @@ from mta.lib.mail_copy import (
     MAIL_COPY_TOFILE,
     CorruptError,
     check_file_limit,
-    mail_copy,
 )
 from mta.lib.maildir import maildir_deliver
 from mta.lib.mbox import (
@@ -66,7 +65,7 @@ def _append(state: State, user: UserAttr, path: str) -> Wait[Dsn | None]:
             return Dsn("5.7.1", "file is executable")
         limit = process.conf.mailbox_size_limit
         check_file_limit(process, state.request, limit)
-        data = _copy(state, MAIL_COPY_MBOX)
+        data = state.copy(MAIL_COPY_MBOX, DELIVER_HDR_FILE)
         return (yield from mbox_append(process, mbox, data, limit))
     finally:
         mbox_release(process, mbox)
@@ -85,24 +84,10 @@ def deliver_maildir(state: State, user: UserAttr, path: str) -> Wait[bool]:
     flags = MAIL_COPY_TOFILE | MAIL_COPY_RETURN_PATH | MAIL_COPY_ORIG_RCPT | MAIL_COPY_DELIVERED
     files = UserFiles(process.system.files, user.uid, user.gid)
     try:
-        data = _copy(state, flags)
+        data = state.copy(flags, DELIVER_HDR_FILE)
         failure = yield from maildir_deliver(process, files, path, data, limit, "5.2.0")
     except CorruptError:
         return False
     if failure is not None:
         return (yield from state.fail(failure))
     return (yield from state.sent("2.0.0", "delivered to maildir"))
-
-
-def _copy(state: State, flags: int) -> bytes:
-    """The message for a file (``prepend_delivered_header``).  Raises CorruptError."""
-    if not state.agent.header_mask & DELIVER_HDR_FILE:
-        flags &= ~MAIL_COPY_DELIVERED
-    return mail_copy(
-        state.process,
-        state.request,
-        flags,
-        sender=state.sender,
-        orig_rcpt=state.rcpt.orig_addr,
-        delivered=state.delivered or "",
-    )

@@ -5,11 +5,9 @@ from __future__ import annotations
 from mta.dict.errors import TableError
 from mta.lib.deliver_pass import deliver_pass
 from mta.lib.mail_copy import (
-    MAIL_COPY_DELIVERED,
     MAIL_COPY_MBOX,
     CorruptError,
     check_file_limit,
-    mail_copy,
 )
 from mta.lib.mbox import Mbox, MboxError, mbox_append, mbox_open, mbox_release, prepend
 from mta.lib.user_files import UserFiles
@@ -107,12 +105,10 @@ def _write(state: State, user: UserAttr, path: str) -> Wait[Dsn | None]:
         failure = _unfit(state, user, mbox)
         if failure is not None:
             return failure
-        flags = MAIL_COPY_MBOX
-        if not agent.header_mask & DELIVER_HDR_FILE:
-            flags &= ~MAIL_COPY_DELIVERED
         limit = process.conf.mailbox_size_limit
         check_file_limit(process, state.request, limit)
-        return (yield from mbox_append(process, mbox, copy(state, flags), limit))
+        data = state.copy(MAIL_COPY_MBOX, DELIVER_HDR_FILE)
+        return (yield from mbox_append(process, mbox, data, limit))
     finally:
         mbox_release(process, mbox)
 
@@ -127,18 +123,6 @@ def _unfit(state: State, user: UserAttr, mbox: Mbox) -> Dsn | None:
         )
         return Dsn("4.2.0", f"destination {mbox.path} is not owned by recipient")
     return None
-
-
-def copy(state: State, flags: int) -> bytes:
-    """The message for a file.  Raises CorruptError."""
-    return mail_copy(
-        state.process,
-        state.request,
-        flags,
-        sender=state.sender,
-        orig_rcpt=state.rcpt.orig_addr,
-        delivered=state.delivered or "",
-    )
 
 
 def _spool_rights(state: State, user: UserAttr) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from mta.lib.class_mask import class_mask
 from mta.lib.delivered_hdr import DeliveredHeaders
 from mta.lib.delivery_status import bounce_append, defer_append, sent, trace_append
 from mta.lib.ext_prop import ext_prop_mask
+from mta.lib.mail_copy import MAIL_COPY_DELIVERED, mail_copy
 from mta.lib.maps import Maps
 from mta.lib.mbox import MBOX_DOT_LOCK, mbox_lock_mask
 from mta.lib.recipient import DSN_NOTIFY_NEVER, DSN_NOTIFY_SUCCESS, Recipient
@@ -255,6 +256,21 @@ class State:
     def been_here(self, text: str) -> bool:
         """Whether this was done before for the same recipient of the message."""
         return self.dup_filter.add(text)
+
+    def copy(self, flags: int, where: int) -> bytes:
+        """The message as MAIL_COPY_* say, for a destination of a kind (DELIVER_HDR_*): without
+        Delivered-To where ``prepend_delivered_header`` has not got it.  Raises CorruptError.
+        """
+        if not self.agent.header_mask & where:
+            flags &= ~MAIL_COPY_DELIVERED
+        return mail_copy(
+            self.process,
+            self.request,
+            flags,
+            sender=self.sender,
+            orig_rcpt=self.rcpt.orig_addr,
+            delivered=self.delivered or "",
+        )
 
     # -- what becomes of the recipient: True where it is finished ------------------------------
 
