@@ -4,6 +4,9 @@ DESCRIPTION
     ``-p`` lists the queue (so does ``mailq``), ``-f`` has all of it delivered, ``-i`` one message,
     ``-s`` the mail for one site.
 
+DIAGNOSTICS
+    Whatever is fatal ends with exit status 69 (EX_UNAVAILABLE).
+
 CONFIGURATION PARAMETERS
     authorized_flush_users, authorized_mailq_users, fast_flush_domains, showq_service_name,
     queue_service_name, pickup_service_name
@@ -11,14 +14,7 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
-from mta.commands.command import (
-    EX_NOPERM,
-    EX_SOFTWARE,
-    EX_UNAVAILABLE,
-    EX_USAGE,
-    Command,
-    command,
-)
+from mta.commands.command import EX_UNAVAILABLE, Command, command
 from mta.lib.clients import flush_site
 from mta.lib.mail_owner import mail_owner
 from mta.lib.mail_queue import mail_queue_id_ok
@@ -41,13 +37,13 @@ _DOWN = "Cannot flush mail queue - mail system is down"
 def postqueue(cmd: Command) -> Wait[int]:
     """Parses the command line and does the one thing that it asks for."""
     mode, value = "", ""
-    for letter, argument in cmd.options("c:fi:ps:v", USAGE, EX_USAGE):
+    for letter, argument in cmd.options("c:fi:ps:v", USAGE, EX_UNAVAILABLE):
         if letter in "fips":
             if mode:
-                cmd.fatal(EX_USAGE, USAGE)
+                cmd.fatal(EX_UNAVAILABLE, USAGE)
             mode, value = letter, argument
     if cmd.args or not mode:
-        cmd.fatal(EX_USAGE, USAGE)
+        cmd.fatal(EX_UNAVAILABLE, USAGE)
     if mode == "p":
         return (yield from show_queue(cmd))
     if mode == "f":
@@ -73,7 +69,7 @@ def _allowed(cmd: Command, parameter: str, acl: str, what: str) -> Wait[None]:
         return
     if not (yield from user_in_acl(cmd.process, parameter, acl, user.name)):
         cmd.fatal(
-            EX_NOPERM, f"User {user.name}({user.uid}) is not allowed to {what} the mail queue"
+            EX_UNAVAILABLE, f"User {user.name}({user.uid}) is not allowed to {what} the mail queue"
         )
 
 
@@ -109,7 +105,7 @@ def flush_queue(cmd: Command) -> Wait[int]:
 def _flush_site(cmd: Command, site: str) -> Wait[int]:
     valid = valid_mailhost_literal(site) if site.startswith("[") else valid_hostname(site)
     if not valid:
-        cmd.fatal(EX_USAGE, f'Cannot flush mail queue - invalid destination: "{_clip(site)}"')
+        cmd.fatal(EX_UNAVAILABLE, f'Cannot flush mail queue - invalid destination: "{_clip(site)}"')
     conf = cmd.process.conf
     yield from _allowed(cmd, "authorized_flush_users", conf.authorized_flush_users, "flush")
     status = yield from flush_site(cmd.process, "send_site", site)
@@ -118,7 +114,7 @@ def _flush_site(cmd: Command, site: str) -> Wait[int]:
 
 def _flush_file(cmd: Command, queue_id: str) -> Wait[int]:
     if not mail_queue_id_ok(queue_id):
-        cmd.fatal(EX_USAGE, f'Cannot flush queue ID - invalid name: "{_clip(queue_id)}"')
+        cmd.fatal(EX_UNAVAILABLE, f'Cannot flush queue ID - invalid name: "{_clip(queue_id)}"')
     conf = cmd.process.conf
     yield from _allowed(cmd, "authorized_flush_users", conf.authorized_flush_users, "flush")
     status = yield from flush_site(cmd.process, "send_file", queue_id=queue_id)
@@ -129,13 +125,13 @@ def _report(cmd: Command, status: int, what: str) -> int:
     if status == FLUSH_STAT_OK:
         return 0
     failures = {
-        FLUSH_STAT_BAD: (EX_USAGE, f'Invalid request: "{what}"'),
+        FLUSH_STAT_BAD: (EX_UNAVAILABLE, f'Invalid request: "{what}"'),
         FLUSH_STAT_FAIL: (EX_UNAVAILABLE, _DOWN),
         FLUSH_STAT_DENY: (
             EX_UNAVAILABLE,
             f'Flush service is not configured for destination "{what}"',
         ),
     }
-    unknown = (EX_SOFTWARE, f"Unknown flush server reply status {status}")
+    unknown = (EX_UNAVAILABLE, f"Unknown flush server reply status {status}")
     exit_status, text = failures.get(status, unknown)
     return cmd.fatal(exit_status, text)

@@ -76,7 +76,7 @@ def postsuper(cmd: Command) -> Wait[int]:
         purge |= letter == "p"
     for name in cmd.args:
         if name not in _KNOWN:
-            log.fatal(f"invalid queue name: {name}")
+            log.fatal(f"invalid directory name: {name}")
     for letter in wanted:
         if "ALL" in wanted[letter] and len(wanted[letter]) > 1:
             log.warning(f'option "-{letter} ALL" will ignore other command line queue IDs')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mta.dict.errors import TableError
 from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_NO_REGSUB
 from mta.lib.maps import Maps
 from mta.lib.match_parent_style import match_parent_style
@@ -32,6 +33,15 @@ class TransportMaps:
         self._parent = match_parent_style(process, "transport_maps")
         self._wildcard: tuple[str, str] | None = None
         self._expire = -1
+
+    def prime(self) -> Wait[None]:
+        """Asks for the wild-card entry, as a process does when it starts.
+        A failure has been logged.
+        """
+        try:
+            yield from self._wild()
+        except TableError:
+            pass
 
     def lookup(self, address: str, domain: str, route: Route) -> Wait[Route | None]:
         """The route for an address after the tables, or None where they say nothing.

@@ -78,6 +78,7 @@ class TrivialRewrite(Program):
         if conf.relay_domains:
             self.lists["relay_domains"] = DomainList(process, "relay_domains", conf.relay_domains)
         self.relocated_maps = Maps(process, "relocated_maps", conf.relocated_maps)
+        self._primed = False
         self.regular = self._settings("")
         self.verify = self._settings("address_verify_")
 
@@ -106,6 +107,11 @@ class TrivialRewrite(Program):
 
     def serve(self, request: RewriteRequest | ResolveRequest) -> Wait[str | ResolveReply]:
         """Answers one request."""
+        if not self._primed:
+            self._primed = True
+            for settings in (self.regular, self.verify):
+                if settings.transport_maps is not None:
+                    yield from settings.transport_maps.prime()
         if isinstance(request, RewriteRequest):
             local = request.context == REWRITE_LOCAL
             context = self.local_context if local else self.remote_context
