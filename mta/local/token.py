@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mta.local import command, file, include, resolve
 from mta.local.state import State, UserAttr
 from mta.system import Wait
@@ -39,19 +41,9 @@ def deliver_token_stream(state: State, user: UserAttr, data: bytes) -> Wait[tupl
 def _lines(data: bytes, limit: int) -> list[bytes]:
     """Lines with their ends, none longer than the limit: what is too long is cut in pieces."""
     lines: list[bytes] = []
-    for line in data.splitlines(keepends=True) if b"\r" not in data else _at_newlines(data):
-        while len(line) > limit > 0:
-            lines.append(line[:limit])
-            line = line[limit:]
-        lines.append(line)
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
+        lines += [line[start : start + limit] for start in range(0, len(line), limit)]
     return lines
-
-
-def _at_newlines(data: bytes) -> list[bytes]:
-    parts = data.split(b"\n")
-    last = parts.pop()
-    lines = [part + b"\n" for part in parts]
-    return [*lines, last] if last else lines
 
 
 def deliver_token(state: State, user: UserAttr, token: Token) -> Wait[bool]:
