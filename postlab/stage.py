@@ -35,6 +35,8 @@ SECOND = 1_000_000
 
 #: The log is quiet for so long (seconds) before the next client, submission or command begins.
 QUIET = 0.3
+#: The longest time between two wake-ups of pickup(8) and qmgr(8), in seconds, and a little more.
+WAKE_UP = 310
 #: A world that does not come to rest in so many seconds of its own time never will.
 PATIENCE = 4 * 3600.0
 #: So many of the tasks that keep it from coming to rest are told.
@@ -283,9 +285,20 @@ class Stage:
                     self.restless = waiting[:_FEW]
                 return
             rest = max(begin, self._last_line) + round(QUIET * SECOND) - self.world.now
-            if rest <= 0:
+            if rest <= 0 and not self._awaited(begin):
                 return
-            self._run_to(self.world.now + rest)
+            self._run_to(self.world.now + max(rest, round(QUIET * SECOND)))
+
+    def _awaited(self, begin: int) -> bool:
+        """Whether mail waits for a daemon's next wake-up, as what postsuper(1) requeues does."""
+        if self.world.now > begin + WAKE_UP * SECOND:
+            return False
+        files = self.mta.files
+        return any(
+            any(True for _ in files.walk(f"{QUEUE_DIRECTORY}/{queue}"))
+            for queue in ("maildrop", "incoming", "active")
+            if files.exists(f"{QUEUE_DIRECTORY}/{queue}")
+        )
 
     def _run_to(self, moment: int) -> None:
         self._guarded(lambda: self.world.run(moment))
