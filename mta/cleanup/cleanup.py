@@ -31,8 +31,8 @@ CONFIGURATION PARAMETERS
     enable_long_queue_ids, enable_original_recipient, header_address_token_limit, header_checks,
     header_size_limit, hopcount_limit, line_length_limit, masquerade_classes, masquerade_domains,
     masquerade_exceptions, message_drop_headers, message_reject_characters, message_size_limit,
-    message_strip_characters, milter_connect_macros, milter_header_checks,
-    milter_macro_daemon_name, milter_macro_v, mime_boundary_length_limit, mime_header_checks,
+    message_strip_characters, milter_header_checks, milter_macro_daemon_name,
+    milter_macro_v, mime_boundary_length_limit, mime_header_checks,
     mime_nesting_limit, myhostname, nested_header_checks, non_smtpd_milters,
     propagate_unmatched_extensions, queue_file_attribute_count_limit, queue_service_name,
     recipient_bcc_maps, recipient_canonical_classes, recipient_canonical_maps,
@@ -45,6 +45,7 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from mta.cleanup.bounce import cleanup_bounce
@@ -259,8 +260,10 @@ class Cleanup(Program):
         try:
             yield files.sync(file)
         except OSError as error:
-            too_big = error.strerror == "File too large"
-            state.errs |= CLEANUP_STAT_SIZE if too_big else CLEANUP_STAT_WRITE
+            if error.errno == errno.ENOSPC:
+                # The kernel says so at a write(2) before.
+                state.warn(f"write queue file: {error.strerror}")
+            state.errs |= CLEANUP_STAT_SIZE if error.errno == errno.EFBIG else CLEANUP_STAT_WRITE
             return
         if state.queue_name == MAIL_QUEUE_INCOMING:
             process.trigger(process.conf.queue_service_name, b"I")

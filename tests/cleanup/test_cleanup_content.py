@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mta.lib.requests import (
@@ -355,3 +357,23 @@ def test_utf8_is_noticed(
         attributes=REMOTE,
     )  # fmt: skip
     assert int(result.of("C")[0].split()[5]) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "warnings"),
+    [(28, ["cleanup: warning: QID: write queue file: No space left on device"]), (5, [])],
+)
+def test_a_disk_that_fails_is_a_temporary_error(
+    site: Site, number: int, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postfix = site()
+    disk = postfix.machine.files
+
+    def sync(_file: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(disk, "sync", sync)
+    result = postfix.send("Message-Id: x", "", attributes=REMOTE)
+    assert (result.reply.status, result.queue) == (CLEANUP_STAT_WRITE, "")
+    assert postfix.log()[1:] == warnings
+    assert postfix.files("incoming") == []
