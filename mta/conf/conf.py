@@ -140,8 +140,10 @@ class Conf(Parameters):
         """The same view for another process of the same kind: what was evaluated stays so."""
         twin = copy(self)
         twin.settings = dict(self.settings)
-        twin._stored = {} if "process_id" in self._stored else dict(self._stored)
+        twin._stored = dict(self._stored)
         twin.__dict__.pop("process_id", None)
+        if "process_id" in self._stored:
+            twin._forget()
         twin._process_id = process_id
         twin.warnings = []
         twin.warn = warn
@@ -157,8 +159,12 @@ class Conf(Parameters):
         """Sets a raw value, as a process does to itself (``mail_conf_update``)."""
         self.was_updated = True
         self.settings[name] = value
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forgets what was evaluated."""
         self._stored.clear()
-        for attribute in [a for a in self.__dict__ if a in _ATTRIBUTES]:
+        for attribute in [a for a in self.__dict__ if a in _ATTRIBUTES or a in _COMPUTED]:
             del self.__dict__[attribute]
 
     def raw(self, name: str) -> str:
@@ -256,7 +262,9 @@ class Conf(Parameters):
         for name in names:
             parameter = PARAMETERS[name]
             if name in settings or not parameter.fixed:
-                self.evaluate(parameter, own=True)
+                value = self.evaluate(parameter, own=True)
+                if name not in self._aliases:
+                    self.__dict__[parameter.attribute] = value
 
     # Addresses.
 
@@ -352,8 +360,12 @@ class Conf(Parameters):
     def _default(self, parameter: Parameter[object]) -> str:
         """What a process notes as the value of a parameter that is not set."""
         name = parameter.name
+        if name == "process_id":
+            # Noted, since what depends on it is different in each process.
+            self._stored[name] = str(self._process_id)
+            return self._stored[name]
         if parameter.fixed:
-            return str(self._process_id) if name == "process_id" else parameter.default
+            return parameter.default
         stored = self._stored.get(name)
         if stored is None:
             if parameter.function:
@@ -388,6 +400,8 @@ class Conf(Parameters):
 
 
 _ATTRIBUTES = {parameter.attribute for parameter in PARAMETERS.values()}
+
+_COMPUTED = ("protocols", "own_interfaces", "own_addresses", "proxy_addresses")
 
 _NO_ALIASES: dict[str, str | tuple[object]] = {}
 

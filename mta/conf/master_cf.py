@@ -63,6 +63,12 @@ class MasterEntry:
         """The path of the service's socket below the queue directory (not of inet services)."""
         return f"{'private' if self.private else 'public'}/{self.name}"
 
+    def process_overrides(self, stress: bool = False) -> dict[str, str]:
+        """What the command line of a process sets: ``stress`` (where master does that), ``-o``."""
+        if not self.stressable:
+            return dict(self.overrides)
+        return {"stress": "yes" if stress else "", **self.overrides}
+
     @property
     def stressable(self) -> bool:
         """Whether master tells the processes ``stress``: empty, and ``yes`` when all are busy."""
@@ -96,7 +102,17 @@ class _Parser:
         self.line = 0
         self.words: list[str] = []
         self.rest = ""
-        self.disable = ServicePatterns(conf.master_service_disable)
+        disable = conf.master_service_disable
+        if not conf.protocols:
+            disable = f"inet,{disable}"
+            self.result.log += [
+                (
+                    "warning",
+                    f"all network protocols are disabled (inet_protocols = {conf.inet_protocols})",
+                ),
+                ("warning", 'disabling all type "inet" services in master.cf'),
+            ]
+        self.disable = ServicePatterns(disable)
 
     def context(self, text: str) -> ConfError:
         """A fatal error at the present line."""
@@ -205,7 +221,7 @@ class _Parser:
     def endpoint(self, name: str) -> tuple[str, str, tuple[str, ...]]:
         """Host, port and addresses of an inet service."""
         try:
-            host, port = host_port(name, "", None)
+            host, port = host_port(name, "", None, self.conf.smtputf8_enable)
         except ValueError as error:
             raise self.context(f'{error.args[0]} in "{name}"') from None
         if host:

@@ -432,11 +432,11 @@ def filter_text(text: str, allowed: str) -> str:
     return "".join(c if c in allowed else "_" * len(to_bytes(c)) for c in text)
 
 
-def printable_text(text: str) -> str:
-    """The text with a ``_`` for every byte that is not printable ASCII (``printable``)."""
+def printable_text(text: str, mark: str = "_") -> str:
+    """The text with a mark for every byte that is not printable ASCII (``printable``)."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if " " <= c <= "~" else "_" * len(to_bytes(c)) for c in text)
+    return "".join(c if " " <= c <= "~" else mark * len(to_bytes(c)) for c in text)
 
 
 @lru_cache(maxsize=4096)

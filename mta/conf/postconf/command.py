@@ -23,7 +23,7 @@ from mta.conf.postconf.user import flag_unused, register_user
 from mta.util.name_mask import NameMaskError, name_mask
 from mta.util.scalars import split_name_value
 
-_KNOWN = "aAbCcdeEfFhHlmMnopPtvxX#"
+_KNOWN = "aAbCcdeEfFhlmMnopPtvxX#"
 _WITH_VALUE = "cCo"
 #: Options in the order in which messages name them.
 _ORDER = "aAbCdefFhlmMnopPtxX#"
@@ -178,7 +178,7 @@ class _Command:
     def option(self, letter: str, value: str) -> None:
         """One option."""
         session = self.session
-        if letter in "EH":
+        if letter == "E":
             self.usage()
         elif letter == "c":
             session.config_directory = value

@@ -119,7 +119,7 @@ def _main_request(session: Session, argument: str) -> tuple[str, str]:
         fatal("-X or -# requires non-blank parameter names")
     if "=" in text:
         fatal("-X or -# requires parameter names without value")
-    return text.rstrip(C_SPACE), ""
+    return text, ""
 
 
 @dataclass(slots=True)
@@ -171,7 +171,6 @@ def _master_request(session: Session, argument: str) -> _Request:
     else:
         if "=" in text:
             fatal("-X or -# requires names without value")
-        text = text.rstrip(C_SPACE)
     blanks = value is not None and any(char in BLANKS for char in value)
     if "M" in options:
         pattern = split_pattern(text, 2, 2)

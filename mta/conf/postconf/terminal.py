@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from mta.util.mac_expand import printable_text
 from mta.util.scalars import BLANKS, split
 from mta.wire.text import to_bytes
 
@@ -41,8 +42,8 @@ class Terminal:
             self.held.clear()
 
     def message(self, text: str) -> None:
-        """A line on standard error, after the name of the program."""
-        self.shown.append(to_bytes(f"{self.program}: {text}\n"))
+        """A line on standard error; what cannot be printed is ``?``."""
+        self.shown.append(to_bytes(f"{self.program}: {printable_text(text, '?')}\n"))
 
     def warning(self, text: str) -> None:
         """A warning."""
