@@ -14,7 +14,7 @@ from mta.conf.main_cf import MainCf, parse_main_cf
 from mta.conf.master_cf import MasterEntry, parse_master_cf
 from mta.conf.version import mail_version
 from mta.lib.log import Log
-from mta.master.master import Master
+from mta.master.master import TAG, Master
 from mta.master.server import Process
 from mta.system import Account, System, Wait
 
@@ -121,7 +121,7 @@ class Postfix:
 
     def _read(self) -> tuple[MainCf, Sequence[MasterEntry], Conf] | None:
         files = self.system.files
-        log = Log(self.system, "postfix/master", 1)
+        log = Log(self.system, TAG, 1)
         try:
             main_path = f"{self.config_dir}/main.cf"
             main_cf = parse_main_cf(
@@ -134,7 +134,6 @@ class Postfix:
                 config_directory=self.config_dir,
                 warn=log.warning,
             )
-            log.tag = f"{conf.syslog_name}/master"
             conf.check_set()
             master_path = f"{self.config_dir}/master.cf"
             text = files.read(master_path).decode("utf-8", "surrogateescape")

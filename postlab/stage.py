@@ -35,8 +35,8 @@ SECOND = 1_000_000
 
 #: The log is quiet for so long (seconds) before the next client, submission or command begins.
 QUIET = 0.3
-#: The longest time between two wake-ups of pickup(8) and qmgr(8), in seconds, and a little more.
-WAKE_UP = 310
+#: The time between two wake-ups of pickup(8), in seconds, and a little more.
+WAKE_UP = 61
 #: A world that does not come to rest in so many seconds of its own time never will.
 PATIENCE = 4 * 3600.0
 #: So many of the tasks that keep it from coming to rest are told.

@@ -31,6 +31,9 @@ from mta.lib.log import Log
 from mta.master.server import PROGRAMS, Process, Program
 from mta.system import Fatal, Gone, Panic, Signal, Stream, System, Wait
 
+#: How master(8) calls itself in the log, whatever ``syslog_name`` says.
+TAG = "postfix/master"
+
 
 class Worker:
     """A running process and how often it has served."""
@@ -100,7 +103,7 @@ class Master:
         self.conf = conf
         self.pids = count(100)
         self.pid = next(self.pids)
-        self.log = Log(system, f"{conf.syslog_name}/master", self.pid)
+        self.log = Log(system, TAG, self.pid)
         self.generation = 0
         self.services: dict[str, Service] = {}
         self._closers: list[Callable[[], None]] = []

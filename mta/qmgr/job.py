@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from mta.lib.recipient import Recipient
+from mta.qmgr.clog import warn_clogged
 from mta.qmgr.transport import Queue, Transport
 from mta.system import Wait
 from mta.util.linked import Node
@@ -365,6 +366,7 @@ class Scheduler:
         peer.queue.todo[entry] = None
         peer.queue.update()
         peer.job.read_entries += 1
+        warn_clogged(self.qmgr, peer.queue)
         return entry
 
     def add(self, entry: Entry, recipient: Recipient) -> None:
