@@ -36,6 +36,7 @@ MODULES = (
     "mta.daemons.scache",
     "mta.daemons.showq",
     "mta.daemons.spawn",
+    "mta.daemons.tlsmgr",
     "mta.daemons.verify",
     "mta.daemons.virtual",
     "mta.local.local",

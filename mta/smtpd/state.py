@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.lib.requests import CLEANUP_STAT_OK, CleanupMessage
 from mta.lib.smtp_stream import SmtpStream
-from mta.system import Wait
+from mta.system import Stream, Wait
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -140,8 +140,18 @@ class TlsContext(Protocol):
     issuer_CN: str
     peer_cert_fprint: str
     peer_pkey_fprint: str
-    is_present: bool
-    is_trusted: bool
+    session_reused: bool  #: an earlier session was resumed
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the client showed a certificate."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it is good."""
+
+    def stop(self, stream: Stream, timeout: float, failure: bool) -> Wait[None]:
+        """Ends TLS on the stream; with ``failure`` without a word."""
 
     def details(self) -> list[str]:
         """Lines of the Received header after the first: key exchange and signatures (each begins

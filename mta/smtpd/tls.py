@@ -1,15 +1,10 @@
-"""STARTTLS and TLS from the first byte on (smtpd_start_tls).
-
-A TLS engine plugs in as :data:`ENGINE`.  Until there is one, a server that has a certificate does
-without STARTTLS, and ``smtpd_tls_security_level`` is a loud warning.
-"""
+"""STARTTLS and TLS from the first byte on (smtpd_start_tls)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from mta.lib.smtp_stream import SmtpEof, SmtpQuiet
+from mta.lib.smtp_stream import SmtpEof, SmtpError, SmtpQuiet
 from mta.smtpd import limits, sasl
 from mta.smtpd.chat import chat_query, chat_reply
 from mta.smtpd.reset import helo_reset, mail_reset, rcpt_reset
@@ -27,53 +22,80 @@ from mta.wire.ehlo_mask import EHLO_MASK_STARTTLS
 if TYPE_CHECKING:
     from mta.master.server import Process
     from mta.smtpd.server import Server
+    from mta.tls.server import TlsServerEngine
 
 
-class TlsServer(Protocol):
-    """The TLS engine of a process (smtpd_tls_ctx)."""
+class TlsServer:
+    """TLS of a process (smtpd_tls_ctx), with what the configuration asks of each session."""
 
-    def start(self, session: Session, require_certificate: bool) -> Wait[TlsContext | None]:
-        """The handshake over ``session.client``, whose stream is replaced by one that encrypts;
-        None, after a line in the log, where it fails.
+    def __init__(self, engine: TlsServerEngine, server: Server, ask_ccert: bool) -> None:
+        conf = server.process.conf
+        self._engine = engine
+        self._conf = conf
+        self.required = bool(conf.smtpd_tls_req_ccert and server.enforce_tls)
+        exclusions = [conf.smtpd_tls_exclude_ciphers]
+        if server.enforce_tls:
+            self._grade: str = conf.smtpd_tls_mandatory_ciphers
+            exclusions.append(conf.smtpd_tls_mandatory_exclude_ciphers)
+        else:
+            self._grade = conf.smtpd_tls_ciphers
+        if ask_ccert:
+            exclusions.append("aNULL")
+        self._exclusions = " ".join(part for part in exclusions if part)
+
+    def start(self, session: Session) -> Wait[TlsContext | None]:
+        """The handshake over ``session.client``, whose stream is encrypted from then on; None,
+        after a line in the log, where it fails.
         """
+        client = session.client
+        return (
+            yield from self._engine.start(
+                client.stream,
+                namaddr=session.namaddr,
+                timeout=self._conf.smtpd_starttls_timeout,
+                requirecert=self.required,
+                serverid=session.service,
+                cipher_grade=self._grade,
+                cipher_exclusions=self._exclusions,
+                deadline=client.deadline,
+            )
+        )
 
     def stop(self, session: Session, failure: bool) -> Wait[None]:
         """Ends TLS on the connection."""
-
-
-#: What makes the engine of a process, with whether clients are asked for certificates; it gives
-#: None, after a warning, where the settings do not work.  None while there is no engine at all.
-ENGINE: Callable[[Process, Server, bool], TlsServer | None] | None = None
+        context = session.tls_context
+        if context is not None:
+            timeout = self._conf.smtpd_starttls_timeout
+            yield from context.stop(session.client.stream, timeout, failure)
 
 
 def tls_server_init(process: Process, server: Server) -> TlsServer | None:
-    """The TLS engine for the configuration; None where it does not work, so that STARTTLS gets a
-    454.
-    """
-    conf = process.conf
-    warning = process.log.warning
-    ask = bool(conf.smtpd_tls_ask_ccert or (server.enforce_tls and conf.smtpd_tls_req_ccert))
-    without = conf.smtpd_tls_cert_file.lower() == "none"
-    certified = bool(
-        (conf.smtpd_tls_cert_file and not without)
-        or conf.smtpd_tls_dcert_file
-        or conf.smtpd_tls_eccert_file
-    )
-    if ask and not certified:
-        warning("Need a server cert to request client certs")
+    """TLS for the configuration; None where it does not work, so that STARTTLS gets a 454."""
+    from mta.tls.server import TlsServerProps
+    from mta.tls.server import tls_server_init as engine_init
+
+    conf, log = process.conf, process.log
+    ask_ccert = conf.smtpd_tls_ask_ccert or (server.enforce_tls and conf.smtpd_tls_req_ccert)
+    anonymous = conf.smtpd_tls_cert_file.lower() == "none"
+    cert_file = "" if anonymous else conf.smtpd_tls_cert_file
+    have_cert = bool(cert_file or conf.smtpd_tls_dcert_file or conf.smtpd_tls_eccert_file)
+    if not have_cert and ask_ccert:
+        log.warning("Need a server cert to request client certs")
     if not server.enforce_tls and conf.smtpd_tls_req_ccert:
-        warning("Can't require client certs unless TLS is required")
-    if not certified and not (without and not ask):
-        warning("No server certs available. TLS won't be enabled")
+        log.warning("Can't require client certs unless TLS is required")
+    if not have_cert and (ask_ccert or not anonymous):
+        log.warning("No server certs available. TLS won't be enabled")
         return None
-    if ENGINE is not None:
-        return ENGINE(process, server, ask)
-    warning(
-        "TLS is not implemented yet: smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls "
-        "and smtpd_tls_wrappermode are ignored"
+    protocols = "smtpd_tls_mandatory_protocols" if server.enforce_tls else "smtpd_tls_protocols"
+    props = TlsServerProps.of(
+        process,
+        "smtpd",
+        cert_file=cert_file,
+        protocols=getattr(conf, protocols),
+        ask_ccert=bool(ask_ccert),
     )
-    server.use_tls = server.enforce_tls = server.wrapper_mode = False
-    return None
+    engine = engine_init(process, props)
+    return None if engine is None else TlsServer(engine, server, bool(ask_ccert))
 
 
 def starttls_cmd(session: Session, argv: list[Token]) -> Wait[bool]:
@@ -158,10 +180,9 @@ def start_tls(session: Session, server: Server) -> Wait[None]:
     engine = server.tls
     if engine is None:
         raise SmtpEof
-    required = bool(conf.smtpd_tls_req_ccert and server.enforce_tls)
-    context = session.tls_context = yield from engine.start(session, required)
+    context = session.tls_context = yield from engine.start(session)
     limit = conf.smtpd_client_new_tls_session_rate_limit
-    if context is None or not getattr(context, "session_reused", False):
+    if context is None or not context.session_reused:
         rate = yield from limits.rate(session, "newtls", limit)
         if rate:
             session.error_mask |= MAIL_ERROR_POLICY
@@ -178,7 +199,7 @@ def start_tls(session: Session, server: Server) -> Wait[None]:
             raise SmtpQuiet
     if context is None:
         raise SmtpEof
-    if required and not context.is_trusted:
+    if engine.required and not context.is_trusted:
         yield from _reject_certificate(session, context)
         return
     if conf.smtpd_sasl_auth_enable and not session.stand_alone:
@@ -203,6 +224,10 @@ def _reject_certificate(session: Session, context: TlsContext) -> Wait[None]:
 def tls_reset(session: Session, failure: bool) -> Wait[None]:
     """Ends TLS; ``failure`` where the connection is lost."""
     if session.tls_context is not None:
+        try:
+            yield from session.client.flush()
+        except SmtpError:
+            failure = True
         if session.server.tls is not None:
             yield from session.server.tls.stop(session, failure)
         session.tls_context = None

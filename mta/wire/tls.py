@@ -82,23 +82,37 @@ class TlsConnection:
 
     # -- the handshake ------------------------------------------------------------------------
 
-    def handshake(self, stream: Stream, timeout: float) -> Wait[None]:
-        """Does the handshake; each wait lasts ``timeout`` seconds at most.  After it the stream is
-        to be covered with this connection.  Raises HandshakeFailed.
+    def handshake(
+        self,
+        stream: Stream,
+        timeout: float,
+        *,
+        clock: Callable[[], int] | None = None,
+        wire: bytes = b"",
+    ) -> Wait[None]:
+        """Does the handshake; each wait lasts ``timeout`` seconds at most (0: for ever), or all of
+        them together where ``clock`` tells the time in microseconds.  ``wire`` came already.
+
+        After it the stream is to be covered with this connection.  Raises HandshakeFailed.
         """
-        wire = b""
+        limit = clock() + int(timeout * 1_000_000) if clock is not None and timeout else 0
         while True:
             done = False
             try:
                 done = self.step(wire)
-            finally:
-                reply = self.reply()
-                if reply:
-                    stream.write_sealed(reply)
+            except HandshakeFailed:
+                stream.write_sealed(self.reply())
+                yield from _send(stream, timeout)
+                raise
+            stream.write_sealed(self.reply())
             try:
                 yield stream.flush(timeout)
                 if done:
                     return
+                if clock is not None and limit:
+                    timeout = -(-(limit - clock()) // 1_000_000)
+                    if timeout <= 0:
+                        raise TimedOut
                 wire = yield stream.read(_CHUNK, timeout)
             except TimedOut:
                 raise HandshakeFailed("Connection timed out", []) from None
@@ -216,7 +230,7 @@ class TlsConnection:
     @property
     def reused(self) -> bool:
         """Whether an earlier session was resumed."""
-        return bool(self.connection.session_reused())
+        return bool(_LIB.SSL_session_reused(self.connection._ssl))
 
 
 def set_time(connection: SSL.Connection, now: int) -> None:
@@ -225,6 +239,14 @@ def set_time(connection: SSL.Connection, now: int) -> None:
     """
     parameters = _LIB.SSL_get0_param(connection._ssl)
     _LIB.X509_VERIFY_PARAM_set_time(parameters, now // 1_000_000)
+
+
+def _send(stream: Stream, timeout: float) -> Wait[None]:
+    """Sends last words, if that is possible."""
+    try:
+        yield stream.flush(timeout)
+    except (TimedOut, Gone):
+        pass
 
 
 def _queue(error: SSL.Error) -> list[Any]:
