@@ -39,6 +39,13 @@ class Unusable(Exception):
     """Certificates or keys that cannot be used; it has been logged."""
 
 
+def read_file(process: Process, path: str) -> bytes:
+    """A file; relative names are in the queue directory, where daemons live.  Raises OSError."""
+    if not path.startswith("/"):
+        path = f"{process.conf.queue_directory}/{path}"
+    return process.system.files.read(path)
+
+
 # -- authorities -----------------------------------------------------------------------------------
 
 
@@ -56,11 +63,10 @@ def set_authorities(process: Process, context: SSL.Context, ca_file: str, ca_pat
 
 
 def _authorities(process: Process, ca_file: str, ca_path: str) -> list[crypto.X509]:
-    files = process.system.files
     found: list[crypto.X509] = []
     if ca_file:
         try:
-            pem = files.read(ca_file)
+            pem = read_file(process, ca_file)
         except OSError as error:
             _no_authorities(process, ca_file, ca_path, _no_file(error, ca_file))
         try:
@@ -71,7 +77,7 @@ def _authorities(process: Process, ca_file: str, ca_path: str) -> list[crypto.X5
         found += _in_directory(process, ca_path)
     if process.conf.tls_append_default_CA:
         try:
-            found += parse_certificates(files.read(_DEFAULT_CA_FILE))
+            found += parse_certificates(read_file(process, _DEFAULT_CA_FILE))
         except (OSError, ValueError):
             pass
         found += _in_directory(process, _DEFAULT_CA_PATH)
@@ -113,7 +119,7 @@ def _in_directory(process: Process, path: str) -> list[crypto.X509]:
     for name in names:
         if _HASHED.fullmatch(name):
             try:
-                found += parse_certificates(process.system.files.read(f"{path}/{name}"))
+                found += parse_certificates(read_file(process, f"{path}/{name}"))
             except (OSError, ValueError):
                 continue
     return found
@@ -127,7 +133,7 @@ def parse_certificates(pem: bytes) -> tuple[crypto.X509, ...]:
 
 def set_client_authorities(process: Process, context: SSL.Context, ca_file: str) -> None:
     """Tells clients which authorities we take certificates of."""
-    for certificate in x509.load_pem_x509_certificates(process.system.files.read(ca_file)):
+    for certificate in x509.load_pem_x509_certificates(read_file(process, ca_file)):
         context.add_client_ca(certificate)
 
 
@@ -167,7 +173,7 @@ def _give_up(process: Process, text: str, problems: list[str]) -> None:
 def _load_chain(process: Process, context: SSL.Context, path: str) -> list[str]:
     """Loads a certificate and what follows it; the problems, where there are any."""
     try:
-        pem = process.system.files.read(path)
+        pem = read_file(process, path)
     except OSError as error:
         return _no_own_file(error, path, 450)
     try:
@@ -193,7 +199,7 @@ _MISMATCH = "05800074:x509 certificate routines::key values mismatch:../crypto/x
 def _load_key(process: Process, context: SSL.Context, path: str) -> list[str]:
     """Loads a key; the problems, where there are any."""
     try:
-        pem = process.system.files.read(path)
+        pem = read_file(process, path)
     except OSError as error:
         return _no_own_file(error, path, 367)
     try:
@@ -237,7 +243,7 @@ def set_dh(process: Process, context: SSL.Context, path: str, warn: Warn) -> Non
     if path:
         reason = ""
         try:
-            if _use_dh(context, process.system.files.read(path)):
+            if _use_dh(context, read_file(process, path)):
                 return
         except OSError as error:
             reason = f": {error.strerror}"
@@ -258,7 +264,7 @@ def check_dh512(process: Process, path: str) -> None:
     if not path:
         return
     try:
-        good = _dh_parameters(process.system.files.read(path)) is not None
+        good = _dh_parameters(read_file(process, path)) is not None
         reason = ""
     except OSError as error:
         good, reason = False, f": {error.strerror}"

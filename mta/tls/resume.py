@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _LIB: Any = Binding().lib
 _FFI: Any = Binding().ffi
 
+_READ_HELLO = "SSLv3/TLS read client hello"
+_WRITE_TICKET = "SSLv3/TLS write session ticket"
+
 _NAME_SIZE = 16  #: of the name of a key, at the beginning of its tickets
 _ID_SIZE = 32
 #: What OpenSSL 3.0 tells as its number.
@@ -62,6 +65,7 @@ class Resumption:
         self._keys: list[TicketKey] = []
         self._last = ""  #: the id of the session in OpenSSL's own cache, which has room for one
         self._bound: TicketKey | None = None  #: whose tickets the process's own context issues
+        self._saved: list[str] = []  #: what the log called the sessions of this handshake
         self._issued: dict[str, None] = {}  #: ids that the process's own context knows
 
     def choose(
@@ -149,26 +153,63 @@ class Resumption:
             return build.fresh()
         return build.context()
 
+    def watch(self, session: TlsSession, key: TicketKey | None) -> None:
+        """Logs what happens to sessions and tickets in the handshake that begins now."""
+        self._saved = []
+        if key is not None:
+            session.ticket_expires = key.expires
+        if session.log_mask & TLS_LOG_CACHE:
+            session.on_step = self._step
+
+    def _step(self, session: TlsSession, state: str) -> bool:
+        """OpenSSL makes a step; whether Postfix's OpenSSL would have made it too.
+
+        Ours issues two tickets, and a new one for each that it takes; Postfix's issues one.
+        """
+        ticket = f"session ticket, key expiration: {session.ticket_expires}"
+        reused = session.tls.reused
+        if state == _READ_HELLO and session.ticket_expires and reused:
+            session.log.info(f"{session.namaddr}: Decrypting {ticket}")
+        if state != _WRITE_TICKET:
+            return True
+        if session.ticket_expires:
+            if reused or session.ticketed:
+                return False
+            session.ticketed = True
+            session.log.info(f"{session.namaddr}: Issuing {ticket}")
+        if self.cachable and session.tls.protocol == "TLSv1.3":
+            self._tell_saved(session)
+        return True
+
+    def _tell_saved(self, session: TlsSession) -> None:
+        shown = self.shown_id(session.serverid)
+        self._saved.append(shown)
+        session.log.info(f"{session.namaddr}: save session {shown} to {TLS_MGR_SCACHE_SMTPD} cache")
+
     def keep(self, session: TlsSession, context: SSL.Context) -> Wait[None]:
         """Tells tlsmgr(8) of a session, after the handshake."""
+        tls13 = session.tls.protocol == "TLSv1.3"
         if self.ticketable:
             session.ticketed = True
-        if not self.cachable or (self.ticketable and session.tls.protocol != "TLSv1.3"):
+        if not self.cachable or (self.ticketable and not tls13):
             return
-        if session.tls.reused and (self.ticketable or session.tls.protocol != "TLSv1.3"):
+        if session.tls.reused and (self.ticketable or not tls13):
             return
         session_id = current_id(session.tls.connection)
         if not session_id:
             return
-        shown = self.shown_id(session.serverid)
-        if session.log_mask & TLS_LOG_CACHE:
-            session.log.info(
-                f"{session.namaddr}: save session {shown} to {TLS_MGR_SCACHE_SMTPD} cache"
-            )
+        if not self._saved:
+            if session.log_mask & TLS_LOG_CACHE:
+                self._tell_saved(session)
+            else:
+                self._saved.append(self.shown_id(session.serverid))
         self._last = session_id
         self._issued[session_id] = None
+        *others, last = self._saved
+        for shown in others:  # issued to the client before; nobody knows its id
+            yield from tls_mgr_update(self.process, TLS_MGR_SCACHE_SMTPD, shown, None, shown)
         yield from tls_mgr_update(
-            self.process, TLS_MGR_SCACHE_SMTPD, session_id + session.serverid, context, shown
+            self.process, TLS_MGR_SCACHE_SMTPD, session_id + session.serverid, context, last
         )
 
     def shown_id(self, serverid: str) -> str:

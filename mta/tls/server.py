@@ -167,13 +167,16 @@ class TlsServerEngine:
 
     def _files(self) -> bytes:
         """A digest of the files that a context is made of."""
-        props, files = self.props, self.process.system.files
+        props = self.props
+        paths = [
+            *(props.cert_file and (props.cert_file, props.key_file)),
+            *(props.dcert_file and (props.dcert_file, props.dkey_file)),
+            *(props.eccert_file and (props.eccert_file, props.eckey_file)),
+            *(props.CAfile and (props.CAfile,)),
+        ]
         digest = sha256()
-        for path in (
-            props.cert_file, props.key_file, props.dcert_file, props.dkey_file, props.eccert_file,
-            props.eckey_file, props.CAfile,
-        ):  # fmt: skip
-            digest.update(files.read(path) if path else b"-")
+        for path in paths:
+            digest.update(certkey.read_file(self.process, path))
         return digest.digest()
 
     # -- contexts -----------------------------------------------------------------------------
@@ -286,8 +289,7 @@ class TlsServerEngine:
             session = TlsSession(log, mask, namaddr, tls, am_server=True)
             session.verify_depth = self.props.verifydepth
             session.serverid = serverid
-            if key is not None:
-                session.ticket_expires = key.expires
+            self._resumption.watch(session, key)
             yield from tls.handshake(stream, timeout, clock=clock, wire=hello)
         except HandshakeFailed as failed:
             if failed.errors:

@@ -6,7 +6,7 @@ What a program may read is what :class:`mta.smtpd.state.TlsContext` names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -16,6 +16,7 @@ from OpenSSL import SSL
 
 from mta.system import Gone, Stream, TimedOut, Wait
 from mta.tls.fprint import tls_cert_fprint, tls_pkey_fprint
+from mta.tls.misc import TLS_LOG_DEBUG
 from mta.tls.verify import (
     X509_V_OK,
     register,
@@ -88,6 +89,7 @@ class TlsSession:
         "log",
         "log_mask",
         "namaddr",
+        "on_step",
         "peer_CN",
         "peer_cert_fprint",
         "peer_pkey_fprint",
@@ -136,6 +138,8 @@ class TlsSession:
         self.errorcert: x509.Certificate | None = None
         self.tadepth = -1  #: where a trust anchor of DANE was found
         self.ticket_expires = 0  #: of the key that issues tickets now; 0: none are issued
+        #: Hears of each step of OpenSSL; whether it is to be logged.
+        self.on_step: Callable[[TlsSession, str], bool] | None = None
         tls.connection.set_app_data(self)
         register(self)
         tls.on_failure = self._read_failed
@@ -341,7 +345,7 @@ def info_callback(connection: SSL.Connection, where: int, result: int) -> None:
         return
     log = session.log
     if where & SSL.SSL_CB_ALERT:
-        if result & 0xFF:
+        if result & 0xFF and session.log_mask & TLS_LOG_DEBUG:
             way = "read" if where & SSL.SSL_CB_READ else "write"
             kind = _ALERT_KINDS.get(result >> 8, "unknown")
             log.info(f"SSL3 alert {way}:{kind}:{_ALERTS.get(result & 0xFF, 'unknown')}")
@@ -354,7 +358,11 @@ def info_callback(connection: SSL.Connection, where: int, result: int) -> None:
     state = _LIB.SSL_state_string_long(connection._ssl)
     text = _FFI.string(state).decode("ascii", "replace")
     if where & SSL.SSL_CB_LOOP:
-        log.info(f"{step}:{text}")
+        shown = session.on_step is None or session.on_step(session, text)
+        if shown and session.log_mask & TLS_LOG_DEBUG:
+            log.info(f"{step}:{text}")
+    elif not session.log_mask & TLS_LOG_DEBUG:
+        pass
     elif where & SSL.SSL_CB_EXIT:
         if result == 0:
             log.info(f"{step}:failed in {text}")
