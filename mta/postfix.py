@@ -21,6 +21,8 @@ from mta.system import Account, System, Wait
 #: Modules with programs and commands; importing one registers what it holds.
 MODULES = (
     "mta.cleanup.cleanup",
+    "mta.commands.postcat",
+    "mta.commands.postconf",
     "mta.commands.postmap",
     "mta.commands.postqueue",
     "mta.commands.postsuper",

@@ -177,7 +177,12 @@ class Template:
         text = self.text
         for line in text.lines:
             try:
-                expansion = mac_expand(line, self._lookup, printable=True)
+                expansion = mac_expand(
+                    line,
+                    self._lookup,
+                    printable=True,
+                    utf8=self.process.conf.smtputf8_enable,
+                )
             except MacError as error:
                 for warning in error.warnings:
                     log.warning(warning)

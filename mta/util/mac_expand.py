@@ -19,14 +19,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from mta.util.scalars import all_digits
+from mta.wire.text import printable as printable_text
 from mta.wire.text import to_bytes, to_text
 
 #: Looks up a name; None where it is not defined.
 Lookup = Callable[[str], str | None]
+
+#: Changes a value.
+Clean = Callable[[str], str]
 
 _MAX_NESTING = 100
 _BLANKS = " \t\r\n"
@@ -159,14 +163,13 @@ class Macro:
         lookup: Lookup,
         *,
         recursive: bool = False,
-        filter: str | None = None,
-        printable: bool = False,
+        clean: Clean | None = None,
         test: Lookup | None = None,
     ) -> Expansion:
-        """See :func:`mac_expand`."""
+        """See :func:`mac_expand`; ``clean`` changes the values that are not expanded in turn."""
         if self.constant is not None:
             return Expansion(self.constant, False)
-        run = _Run(lookup, test or lookup, recursive, filter, printable)
+        run = _Run(lookup, test or lookup, recursive, clean)
         try:
             run.parse(self)
         except _TooDeepError as error:
@@ -253,13 +256,12 @@ class _Run:
     """One expansion."""
 
     __slots__ = (
+        "clean",
         "depth",
         "failed",
-        "filter",
         "level",
         "lookup",
         "out",
-        "printable",
         "recursive",
         "scan",
         "test",
@@ -272,15 +274,13 @@ class _Run:
         lookup: Lookup,
         test: Lookup,
         recursive: bool,
-        filter: str | None,
-        printable: bool,
+        clean: Clean | None,
         scan: bool = False,
     ) -> None:
         self.lookup = lookup
         self.test = test
         self.recursive = recursive
-        self.filter = filter
-        self.printable = printable
+        self.clean = clean
         self.scan = scan
         self.out: list[str] = []
         self.warnings: list[str] = []
@@ -364,11 +364,7 @@ class _Run:
             else:
                 self.out.append(macro.constant)
         else:
-            if self.printable:
-                value = printable_text(value)
-            elif self.filter is not None:
-                value = filter_text(value, self.filter)
-            self.out.append(value)
+            self.out.append(value if self.clean is None else self.clean(value))
 
     def branches(self, item: _Expression, value: str | None) -> None:
         """One of the texts after ``?`` and ``:``."""
@@ -397,7 +393,7 @@ class _Run:
 
     def operand(self, macro: Macro) -> str:
         """One side of a comparison, expanded on its own."""
-        run = _Run(self.lookup, self.test, self.recursive, self.filter, self.printable, self.scan)
+        run = _Run(self.lookup, self.test, self.recursive, self.clean, self.scan)
         run.depth = self.depth + self.level
         if run.depth > 2 * _MAX_NESTING:
             raise _TooDeepError(f'unreasonable macro call nesting: "{macro.text}"')
@@ -432,13 +428,6 @@ def filter_text(text: str, allowed: str) -> str:
     return "".join(c if c in allowed else "_" * len(to_bytes(c)) for c in text)
 
 
-def printable_text(text: str, mark: str = "_") -> str:
-    """The text with a mark for every byte that is not printable ASCII (``printable``)."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if " " <= c <= "~" else mark * len(to_bytes(c)) for c in text)
-
-
 @lru_cache(maxsize=4096)
 def compile_macro(text: str) -> Macro:
     """The parsed form of a text; kept, so that the same text is parsed once."""
@@ -452,20 +441,25 @@ def mac_expand(
     recursive: bool = False,
     filter: str | None = None,
     printable: bool = False,
+    utf8: bool = True,
     test: Lookup | None = None,
 ) -> Expansion:
     """Expands a text.
 
     ``recursive``: values are expanded in turn.  Without it, ``filter`` names the characters that
-    values may contain (others become ``_``), and ``printable`` lets only printable ASCII through.
+    values may contain (others become ``_``), and ``printable`` lets only printable ASCII through
+    (and UTF-8, where ``utf8``, the parameter smtputf8_enable, is on).
     ``test`` answers instead of ``lookup`` where a name is only asked whether it has a value.
     Raises MacError.
     """
     if "$" not in text:
         return Expansion(text, False)
-    return compile_macro(text).expand(
-        lookup, recursive=recursive, filter=filter, printable=printable, test=test
-    )
+    clean: Clean | None = None
+    if printable:
+        clean = partial(printable_text, replacement="_", utf8=utf8)
+    elif filter is not None:
+        clean = partial(filter_text, allowed=filter)
+    return compile_macro(text).expand(lookup, recursive=recursive, clean=clean, test=test)
 
 
 def scan_names(text: str) -> tuple[list[str], tuple[str, ...]]:
@@ -476,6 +470,6 @@ def scan_names(text: str) -> tuple[list[str], tuple[str, ...]]:
         names.append(name)
         return ""
 
-    run = _Run(note, note, False, None, False, scan=True)
+    run = _Run(note, note, False, None, scan=True)
     run.parse(compile_macro(text))
     return names, tuple(run.warnings)

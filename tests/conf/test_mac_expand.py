@@ -94,7 +94,8 @@ def test_comparisons_without_end_are_given_up() -> None:
 def test_a_filter_replaces_bytes_of_values_but_not_of_the_text() -> None:
     values = {"x": "a;b\u00e9"}
     assert mac_expand("; $x", values.get, filter="ab").text == "; a_b__"
-    assert mac_expand("\u00e9 $x", values.get, printable=True).text == "\u00e9 a;b__"
+    assert mac_expand("; $x", values.get, printable=True).text == "; a;b\u00e9"
+    assert mac_expand("\u00e9 $x", values.get, printable=True, utf8=False).text == "\u00e9 a;b__"
 
 
 def test_a_condition_asks_the_test_look_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mta.conf.conf import Conf
+from mta.conf.files import MainCf
 from mta.conf.host import Host
 from mta.conf.postconf import dump_defaults, postconf
 from mta.conf.postconf.htable import htable_order
@@ -222,14 +222,15 @@ def test_long_lines_are_folded_on_request() -> None:
 
 
 def test_the_templates_of_bounce_come_from_their_owner() -> None:
-    asked: list[tuple[bool, str, str]] = []
+    asked: list[tuple[bool, str, dict[str, str]]] = []
 
-    def templates(expand: bool, path: str, conf: Conf) -> str:
-        asked.append((expand, path, conf.myhostname))
-        return "text\n"
+    def templates(expand: bool, main: MainCf, overrides: dict[str, str]) -> tuple[int, str]:
+        asked.append((expand, main.values["unused"], overrides))
+        return 3, "text\n"
 
     result = postconf(["-b", "/x"], Texts(), HOST, templates=templates)
-    assert (result.output, asked) == (b"text\n", [(True, "/x", "mx.example.com")])
+    assert (result.status, result.output) == (3, b"text\n")
+    assert asked == [(True, "1", {"bounce_template_file": "/x", "queue_directory": "."})]
     assert show("-t").startswith("postconf: fatal: ")
 
 

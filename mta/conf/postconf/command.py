@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mta.conf.conf import Conf
 from mta.conf.host import Host
 from mta.conf.postconf.edit import edit_main, edit_master
 from mta.conf.postconf.session import (
@@ -16,6 +15,7 @@ from mta.conf.postconf.session import (
     ConfFiles,
     Kind,
     Session,
+    Templates,
 )
 from mta.conf.postconf.show import show_entries, show_fields, show_parameters, show_params
 from mta.conf.postconf.terminal import PostconfExit, Terminal
@@ -81,12 +81,11 @@ def postconf(
     program: str = "postconf",
     process_id: int = 0,
     map_types: Sequence[str] = MAP_TYPES,
-    templates: Callable[[bool, str, Conf], Sequence[str] | str] | None = None,
+    templates: Templates | None = None,
 ) -> PostconfResult:
     """Runs ``postconf`` with arguments (without the name of the program).
 
-    ``templates(expand, path, conf)`` gives the text for ``-b`` (expand) and ``-t``; ``path`` is the
-    template file, empty for ``bounce_template_file``.
+    ``templates`` shows the templates of bounce(8) for ``-b`` and ``-t``.
     """
     session = Session(files, host, Terminal(program), process_id, templates=templates)
     command = _Command(session, map_types)
@@ -259,11 +258,16 @@ class _Command:
         session = self.session
         if len(names) > 1:
             session.terminal.fatal("options -b and -t require at most one template file")
-        session.read_main()
+        overrides = {"bounce_template_file": names[0]} if names else {}
+        main = session.read_main()
         if session.templates is None:
-            session.terminal.fatal("bounce templates: not implemented here")
-        text = session.templates("b" in session.options, names[0] if names else "", session.conf())
-        session.terminal.write(text if isinstance(text, str) else "".join(text))
+            session.terminal.fatal("not implemented: the templates of bounce(8)")
+        status, text = session.templates(
+            "b" in session.options, main, {**overrides, "queue_directory": "."}
+        )
+        session.terminal.write(text)
+        session.terminal.flush()
+        raise PostconfExit(status)
 
 
 def _named(options: set[str]) -> str:

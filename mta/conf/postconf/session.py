@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cache
@@ -41,6 +41,11 @@ _LEGACY = (
 
 #: Accepted in a configuration, but no parameter of 3.0 that postconf(1) shows.
 _NOT_SHOWN = ("nullmx_reject_code",)
+
+
+#: Shows the templates of bounce(8): whether expanded, with which ``main.cf`` and settings beside
+#: it; gives the exit status and all that was shown.
+Templates = Callable[[bool, MainCf, dict[str, str]], tuple[int, str]]
 
 
 class ConfFiles(Protocol):
@@ -88,8 +93,8 @@ class Session:
     settings: dict[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     table: dict[str, Node] = field(default_factory=dict)
-    #: Shows the templates of bounce(8): whether expanded, the template file, the settings.
-    templates: Callable[[bool, str, Conf], Sequence[str] | str] | None = None
+    #: Shows the templates of bounce(8).
+    templates: Templates | None = None
 
     # Files.
 
@@ -206,10 +211,6 @@ class Session:
                 self.terminal.fatal(error.text)
 
         return compute
-
-    def conf(self) -> Conf:
-        """The settings as a view of a program that knows all parameters."""
-        return Conf(self.settings, host=self.host, warn=self.terminal.warning)
 
     def lookup(self, name: str, scope: Entry | None, defaults: bool, set_only: bool) -> str | None:
         """The value of a parameter: of an entry's ``-o``, of ``main.cf``, or the default."""

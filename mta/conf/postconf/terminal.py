@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from mta.util.mac_expand import printable_text
 from mta.util.scalars import BLANKS, split
-from mta.wire.text import to_bytes
+from mta.wire.text import printable, to_bytes
 
 _BUFFER_SIZE = 4096
 LINE_LIMIT = 80
@@ -43,7 +42,7 @@ class Terminal:
 
     def message(self, text: str) -> None:
         """A line on standard error; what cannot be printed is ``?``."""
-        self.shown.append(to_bytes(f"{self.program}: {printable_text(text, '?')}\n"))
+        self.shown.append(to_bytes(f"{self.program}: {printable(text, '?', False)}\n"))
 
     def warning(self, text: str) -> None:
         """A warning."""
