@@ -19,7 +19,7 @@ from mta.lib.requests import (
 from mta.master.server import Process
 from mta.smtpd import check
 from mta.smtpd.state import SMTPD_PEER_CODE_OK, SMTPD_PEER_CODE_PERM, Session
-from mta.system import Inet, System, Wait
+from mta.system import Fatal, Inet, System, Wait
 from mta.trivial_rewrite.trivial_rewrite import TrivialRewrite
 from sim.dns import DnsServer
 from sim.world import World
@@ -132,9 +132,11 @@ class Bench:
     # -- running
 
     def run(self, task: Wait[Any]) -> Any:
-        """Runs to the end and gives the value."""
-        started = self.world.start_task(task, "bench")
+        """Runs to the end and gives the value.  Raises Fatal."""
+        started = self.world.start_task(_guarded(task), "bench")
         assert self.world.settle(), self.world.under_way()
+        if isinstance(started.value, Fatal):
+            raise started.value
         return started.value
 
     def rcpt(self, recipient: str = "to@example.org") -> str | None:
@@ -152,3 +154,10 @@ class Bench:
         lines = self.log
         self.machine.log.clear()
         return lines
+
+
+def _guarded(task: Wait[Any]) -> Wait[Any]:
+    try:
+        return (yield from task)
+    except Fatal as fatal:
+        return fatal
