@@ -9,7 +9,7 @@ import pytest
 from mta.conf.conf import Conf
 from mta.conf.errors import ConfError, ConfPanic
 from mta.conf.files import parse_main_cf
-from mta.conf.host import Host
+from mta.conf.host import Host, hosts_file
 from mta.conf.kinds import check_unit
 from mta.system import Account, Interface
 
@@ -458,3 +458,34 @@ def test_a_second_table_is_loaded_on_demand() -> None:
     conf.check_set()
     with pytest.raises(ConfError, match="bad numerical configuration: tls_random_bytes = x"):
         conf.check_set("tlsmgr")
+
+
+class Disk:
+    """A disk with nothing but /etc/hosts."""
+
+    def __init__(self, hosts: str) -> None:
+        self.hosts = hosts
+
+    def exists(self, path: str) -> bool:
+        return path == "/etc/hosts"
+
+    def read(self, path: str) -> bytes:
+        return self.hosts.encode()
+
+
+def test_host_names_have_the_addresses_of_the_hosts_file_or_their_own() -> None:
+    disk = Disk("# c\n192.0.2.18 other.test alias # x\n")
+    host = Host(HOST.hostname, HOST.interfaces, None, lambda name: hosts_file(disk, name))  # type: ignore[arg-type]
+
+    def own(names: str) -> tuple[str, ...]:
+        return Conf({"inet_interfaces": names}, program="smtpd", host=host).own_addresses
+
+    assert own("Alias") == ("192.0.2.18",)
+    assert own("$myhostname, localhost") == (
+        "192.0.2.17",
+        "2001:db8::5",
+        "192.0.2.18",
+        "127.0.0.1",
+        "::1",
+    )
+    assert own("[::1]") == ("::1",)
