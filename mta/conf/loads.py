@@ -367,6 +367,15 @@ _TABLES: dict[str, str] = {
         virtual_uid_maps virtual_gid_maps virtual_mailbox_base virtual_mailbox_lock
         virtual_delivery_status_filter strict_mailbox_ownership
     """,
+    "discard": "",
+    "error": "",
+    "postalias": "",
+    "postcat": "",
+    "postkick": "",
+    "postlock": "",
+    "postlog": "",
+    "postmap": "",
+    "postsuper": "",
 }
 
 #: The programs' own parameters by name of the program.
