@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from access_bench import Bench
-
 from mta.conf.conf import PARAMETERS
 from mta.dict.flags import ADDRESS_FLAGS
 from mta.dns_lookup import set_dns_rr_filter
@@ -29,6 +27,7 @@ from mta.smtpd import check
 from mta.smtpd.check_rules import STAGES, Cache, Rules, rules_of
 from mta.smtpd.state import SMTPD_PEER_CODE_OK, SMTPD_PEER_CODE_TEMP
 from mta.system import Wait
+from tests.access.access_bench import Bench
 
 #: What the test program starts with.
 START = {
