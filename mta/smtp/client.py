@@ -109,6 +109,9 @@ class Client:
         self.skip_quit_response = bool(conf.smtp_skip_quit_response)
         self.send_xforward = bool(conf.smtp_send_xforward_command)
         self.line_length = conf.smtp_line_length_limit
+        if self.line_length == 1:  # it would fold for ever
+            self.log.warning(f"not implemented: {self.name('smtp_line_length_limit')} = 1")
+            self.line_length = 2
         #: Time limits for replies, by the state of the receiver (see mta.smtp.proto).
         self.timeouts = (
             conf.smtp_xforward_timeout,
