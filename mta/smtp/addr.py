@@ -105,7 +105,14 @@ def _by_preference(client: Client) -> Callable[[DnsRR], tuple[int, int]]:
 
 def _own(client: Client, addresses: list[DnsRR]) -> DnsRR | None:
     """The first address that is our own, or our proxy's."""
-    return next((rr for rr in addresses if is_own_address(client.process, rr.data)), None)
+    known = client.own_addresses
+    for rr in addresses:
+        own = known.get(rr.data)
+        if own is None:
+            own = known[rr.data] = is_own_address(client.process, rr.data)
+        if own:
+            return rr
+    return None
 
 
 def _ascii(name: str) -> str:

@@ -257,6 +257,8 @@ class Client:
         self.dns_options = self._mask(
             self.name("smtp_dns_resolver_options"), _DNS_OPTIONS, conf.smtp_dns_resolver_options
         )
+        #: Which addresses are our own, as far as they were asked for.
+        self.own_addresses: dict[str, bool] = {}
         self.dice = self.process.system.dice("smtp addresses")
 
     # -- notices to the postmaster ------------------------------------------------------------

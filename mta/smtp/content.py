@@ -188,8 +188,8 @@ def _plain(stream: SmtpStream, content: Records, limit: int) -> Wait[None]:
 
 
 class LineWriter:
-    """Text records as lines of at most ``limit`` bytes (0: any, never 1): a longer one is folded, its parts
-    begin with a blank (smtp_line_length_limit).  Dots at the start of lines are doubled.
+    """Text records as lines of at most ``limit`` bytes (0: any, never 1): a longer one is folded,
+    its parts begin with a blank (smtp_line_length_limit).  Dots at the start of lines are doubled.
     """
 
     __slots__ = ("left", "limit", "stream")

@@ -13,15 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mta.lib.recipient import (
-    DSN_NOTIFY_DELAY,
-    DSN_NOTIFY_FAILURE,
-    DSN_NOTIFY_NEVER,
-    DSN_NOTIFY_SUCCESS,
-    DSN_RET_FULL,
-    Recipient,
-)
-from mta.lib.requests import SMTPUTF8_FLAG_REQUESTED, DeliverRequest
+from mta.lib.recipient import DSN_RET_FULL, Recipient
+from mta.lib.requests import SMTPUTF8_FLAG_REQUESTED
 from mta.lib.smtp_stream import VSTREAM_BUFSIZE, SmtpEof, SmtpError
 from mta.smtp.chat import chat_cmd, chat_resp
 from mta.smtp.content import mime_downgrade, send_message
@@ -34,15 +27,16 @@ from mta.smtp.features import (
     SMTP_FEATURE_RSET_REJECTED,
     SMTP_FEATURE_SIZE,
     SMTP_FEATURE_SMTPUTF8,
-    SMTP_FEATURE_XFORWARD_ADDR,
-    SMTP_FEATURE_XFORWARD_DOMAIN,
-    SMTP_FEATURE_XFORWARD_HELO,
-    SMTP_FEATURE_XFORWARD_IDENT,
-    SMTP_FEATURE_XFORWARD_NAME,
-    SMTP_FEATURE_XFORWARD_PORT,
-    SMTP_FEATURE_XFORWARD_PROTO,
 )
 from mta.smtp.map11 import map11_internal
+from mta.smtp.parameters import (
+    NAME_ADDR,
+    PROTO_HELO,
+    forwardable,
+    notify,
+    orcpt_parameter,
+    xforward,
+)
 from mta.smtp.state import UNMARKED, Session, State
 from mta.smtp.trouble import (
     local_reply,
@@ -55,7 +49,7 @@ from mta.smtp.trouble import (
     stream_except,
 )
 from mta.system import Wait
-from mta.wire.quote import quote_821_local, quote_822_local, uxtext_quote, xtext_quote
+from mta.wire.quote import quote_821_local, xtext_quote
 from mta.wire.smtp_reply import SmtpReply
 from mta.wire.text import to_bytes
 
@@ -247,11 +241,11 @@ class Exchange:
 
     def _xforward_name_addr(self) -> str:
         self._following = XFORWARD_PROTO_HELO if self.session.send_proto_helo else MAIL
-        return _xforward(self.session, self.request, _NAME_ADDR)
+        return xforward(self.session, self.request, NAME_ADDR)
 
     def _xforward_proto_helo(self) -> str:
         self._following = MAIL
-        return _xforward(self.session, self.request, _PROTO_HELO)
+        return xforward(self.session, self.request, PROTO_HELO)
 
     def _mail(self) -> str:
         return self._mail_from(self.request.sender)
@@ -296,9 +290,9 @@ class Exchange:
     def _rcpt_to(self, recipient: Recipient, address: str) -> str:
         command = f"RCPT TO:<{self._quoted(address)}>"
         if self.session.features & SMTP_FEATURE_DSN:
-            command += _orcpt(recipient, bool(self.request.smtputf8))
+            command += orcpt_parameter(recipient, bool(self.request.smtputf8))
             if recipient.dsn_notify:
-                command += f" NOTIFY={_notify(recipient.dsn_notify)}"
+                command += f" NOTIFY={notify(recipient.dsn_notify)}"
         self._following_rcpt = self._send_rcpt + 1
         if self._following_rcpt == len(self.state.left):
             self._following = self._after_rcpt
@@ -489,71 +483,6 @@ _RECEIVE: tuple[Callable[[Exchange, SmtpReply], Wait[None]], ...] = (
     Exchange._on_quit,
 )
 
-# -- parameters of commands -----------------------------------------------------------------------
-
-_NOTIFY = (
-    (DSN_NOTIFY_NEVER, "NEVER"),
-    (DSN_NOTIFY_SUCCESS, "SUCCESS"),
-    (DSN_NOTIFY_FAILURE, "FAILURE"),
-    (DSN_NOTIFY_DELAY, "DELAY"),
-)
-
-
-def _notify(mask: int) -> str:
-    return ",".join(name for bit, name in _NOTIFY if mask & bit)
-
-
-def _orcpt(recipient: Recipient, utf8: bool) -> str:
-    """The ORCPT parameter with the blank before it, or nothing."""
-    orcpt = recipient.dsn_orcpt
-    if not orcpt and recipient.orig_addr:
-        address = quote_822_local(recipient.orig_addr)
-        kind = "utf-8" if utf8 and not address.isascii() else "rfc822"
-        orcpt = f"{kind};{address}"
-    if not orcpt:
-        return ""
-    if orcpt[:6].lower() == "utf-8;":
-        return f" ORCPT={uxtext_quote(orcpt, '+=')}"
-    return f" ORCPT={xtext_quote(orcpt, '=')}"
-
-
-def _source(request: DeliverRequest) -> str:
-    context = request.rewrite_context
-    return context and ("LOCAL" if context == "local" else "REMOTE")
-
-
-#: XFORWARD attributes: the server's feature, the name, the value, and whether ``unknown`` is none.
-_Attribute = tuple[int, str, Callable[[DeliverRequest], str], bool]
-_NAME_ADDR: tuple[_Attribute, ...] = (
-    (SMTP_FEATURE_XFORWARD_NAME, "NAME", lambda request: request.client_name, True),
-    (SMTP_FEATURE_XFORWARD_ADDR, "ADDR", lambda request: request.client_addr, True),
-    (SMTP_FEATURE_XFORWARD_PORT, "PORT", lambda request: request.client_port, True),
-)
-_PROTO_HELO: tuple[_Attribute, ...] = (
-    (SMTP_FEATURE_XFORWARD_PROTO, "PROTO", lambda request: request.client_proto, True),
-    (SMTP_FEATURE_XFORWARD_HELO, "HELO", lambda request: request.client_helo, False),
-    (SMTP_FEATURE_XFORWARD_IDENT, "IDENT", lambda request: request.log_ident, False),
-    (SMTP_FEATURE_XFORWARD_DOMAIN, "SOURCE", _source, False),
-)
-
-
-def _forwardable(
-    session: Session, request: DeliverRequest, table: tuple[_Attribute, ...]
-) -> list[tuple[str, str]]:
-    found = []
-    for feature, name, value_of, known in table:
-        if session.features & feature:
-            value = value_of(request)
-            if value and not (known and value.lower() == "unknown"):
-                found.append((name, value))
-    return found
-
-
-def _xforward(session: Session, request: DeliverRequest, table: tuple[_Attribute, ...]) -> str:
-    attributes = _forwardable(session, request, table)
-    return "XFORWARD" + "".join(f" {name}={xtext_quote(value)}" for name, value in attributes)
-
-
 # -- the three uses of the engine -----------------------------------------------------------------
 
 
@@ -571,8 +500,8 @@ def xfer(state: State) -> Wait[int]:
         return 0
     start = MAIL
     if client.send_xforward:
-        session.send_proto_helo = bool(_forwardable(session, request, _PROTO_HELO))
-        if _forwardable(session, request, _NAME_ADDR):
+        session.send_proto_helo = bool(forwardable(session, request, PROTO_HELO))
+        if forwardable(session, request, NAME_ADDR):
             start = XFORWARD_NAME_ADDR
         elif session.send_proto_helo:
             start = XFORWARD_PROTO_HELO
