@@ -16,9 +16,8 @@ from mta.dns_lookup import (
     DNS_REQ_FLAG_STOP_NULLMX,
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
-    dns_lookup_v,
 )
-from mta.smtpd.check_dns import ascii_domain
+from mta.smtpd.check_dns import ascii_domain, lookup
 from mta.smtpd.check_helo import without_dot
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
@@ -124,7 +123,7 @@ def _reject_unknown_mailhost(
     session = scope.session
     process = session.process
     domain = ascii_domain(domain)
-    result = yield from dns_lookup_v(process, domain, ("MX", "A", "AAAA"), stop=_STOP)
+    result = yield from lookup(process, domain, ("MX", "A", "AAAA"), _STOP)
     status = result.status
     subject = f"<{reply_name}>: {reply_class} rejected"
     dsn = sender_or(reply_class, "4.1.8", "4.1.2")

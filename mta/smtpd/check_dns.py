@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from mta.dns_lookup import DNS_POLICY, DnsResult
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mta.dns_lookup import DNS_POLICY, DNS_REQ_FLAG_NONE, DnsResult, dns_lookup_v
 from mta.lib.host_lookup import Addresses, forward_addresses
 from mta.lib.inet_proto import inet_families
 from mta.lib.stub_resolver import DNS_STRERROR, NODATA, NXDOMAIN
 from mta.smtpd.state import Session
 from mta.system import Wait
 from mta.util.midna_domain import midna_domain_to_ascii
+
+if TYPE_CHECKING:
+    from mta.master.server import Process
 
 NO_DATA_TEXT = DNS_STRERROR[NODATA]
 _TEXTS = tuple(DNS_STRERROR.values())
@@ -31,6 +37,23 @@ def strerror(result: DnsResult) -> str:
     return DNS_STRERROR[NXDOMAIN]
 
 
+def lookup(
+    process: Process, name: str, types: Sequence[str], stop: int = DNS_REQ_FLAG_NONE
+) -> Wait[DnsResult]:
+    """The records of some types for a name (dns_lookup_l); the answer is a decision."""
+    result = yield from dns_lookup_v(process, name, types, stop=stop)
+    if process.system.decisions is not None:
+        process.decide(
+            "dns",
+            name=name,
+            types=tuple(types),
+            status=result.status,
+            records=[str(rr) for rr in result.records],
+            why=result.why,
+        )
+    return result
+
+
 def address_types(session: Session) -> list[str]:
     """The types of address records that ``inet_protocols`` allows."""
     families = inet_families(session.process.conf.inet_protocols)
@@ -38,7 +61,11 @@ def address_types(session: Session) -> list[str]:
 
 
 def host_addresses(session: Session, name: str) -> Wait[Addresses]:
-    """The addresses of a host (getaddrinfo(3)) in the allowed families."""
-    families = inet_families(session.process.conf.inet_protocols)
+    """The addresses of a host (getaddrinfo(3)) in the allowed families; they are a decision."""
+    process = session.process
+    families = inet_families(process.conf.inet_protocols)
     family = families[0] if len(families) == 1 else 0
-    return forward_addresses(session.process, name, family)
+    found = yield from forward_addresses(process, name, family)
+    if process.system.decisions is not None:
+        process.decide("addresses", name=name, addresses=found.addresses, why=found.error)
+    return found

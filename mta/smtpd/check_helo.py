@@ -15,8 +15,8 @@ from mta.dns_lookup import (
     DNS_POLICY,
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
-    dns_lookup_v,
 )
+from mta.smtpd.check_dns import lookup
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
     SMTPD_NAME_HELO,
@@ -106,9 +106,7 @@ def reject_unknown_hostname(scope: Scope, step: Step) -> Wait[int]:
         return SMTPD_CHECK_DUNNO
     if name.startswith("["):
         return _reject_invalid_hostaddr(scope, name)
-    result = yield from dns_lookup_v(
-        process, name, ("A", "AAAA", "MX"), stop=DNS_REQ_FLAG_STOP_OK
-    )
+    result = yield from lookup(process, name, ("A", "AAAA", "MX"), DNS_REQ_FLAG_STOP_OK)
     subject = f"<{name}>: {SMTPD_NAME_HELO} rejected"
     if result.status in (DNS_OK, DNS_NULLMX):
         return SMTPD_CHECK_DUNNO

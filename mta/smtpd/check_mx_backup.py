@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from mta.dict.errors import TableError
-from mta.dns_lookup import DNS_OK, DNS_POLICY, DNS_RETRY, DnsRR, dns_lookup, dns_lookup_v
+from mta.dns_lookup import DNS_OK, DNS_POLICY, DNS_RETRY, DnsRR
 from mta.lib.host_lookup import GAI_STRERROR
 from mta.lib.own_inet_addr import is_own_address
 from mta.lib.resolve_local import resolve_local
-from mta.smtpd.check_dns import address_types, ascii_domain, host_addresses, strerror
+from mta.smtpd.check_dns import (
+    address_types,
+    ascii_domain,
+    host_addresses,
+    lookup,
+    strerror,
+)
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
     SMTPD_NAME_RECIPIENT,
@@ -55,7 +61,7 @@ def _is_permitted(scope: Scope, recipient: str) -> Wait[bool]:
         return bool(ours)
     if domain.startswith("[") and domain.endswith("]"):
         return False
-    result = yield from dns_lookup(session.process, ascii_domain(domain), "MX")
+    result = yield from lookup(session.process, ascii_domain(domain), ("MX",))
     if result.status != DNS_OK:
         if result.status in (DNS_RETRY, DNS_POLICY):
             _defer(
@@ -113,7 +119,7 @@ def _has_my_address(scope: Scope, recipient: str, host: str) -> Wait[bool]:
 def _in_backup_networks(scope: Scope, recipient: str, host: str) -> Wait[bool]:
     """Whether all addresses of a host are in ``permit_mx_backup_networks``."""
     session = scope.session
-    result = yield from dns_lookup_v(session.process, host, address_types(session))
+    result = yield from lookup(session.process, host, address_types(session))
     if result.status != DNS_OK:
         _defer(
             scope,

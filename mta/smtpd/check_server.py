@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from mta.dns_lookup import DNS_NOTFOUND, DNS_NULLMX, DNS_OK, DnsResult, dns_lookup
+from mta.dns_lookup import DNS_NOTFOUND, DNS_NULLMX, DNS_OK, DnsResult
 from mta.lib.host_lookup import GAI_STRERROR
 from mta.smtpd.check_access import Lookup, forbid_whitelist, verdict
-from mta.smtpd.check_dns import NO_DATA_TEXT, ascii_domain, host_addresses, strerror
+from mta.smtpd.check_dns import (
+    NO_DATA_TEXT,
+    ascii_domain,
+    host_addresses,
+    strerror,
+)
+from mta.smtpd.check_dns import (
+    lookup as dns,
+)
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
     SMTPD_NAME_CLIENT,
@@ -59,7 +67,7 @@ def _servers(session: Session, name: str, domain: str, rrtype: str) -> Wait[list
     if rrtype == "A":
         return [domain]
     process = session.process
-    result = yield from dns_lookup(process, domain, rrtype)
+    result = yield from dns(process, domain, (rrtype,))
     if result.status == DNS_NULLMX:
         return []
     if result.status == DNS_NOTFOUND:
@@ -82,7 +90,7 @@ def _parent_servers(
         if not parent:
             return result, dot
         domain = parent
-        result = yield from dns_lookup(session.process, domain, "NS")
+        result = yield from dns(session.process, domain, ("NS",))
     return result, domain
 
 

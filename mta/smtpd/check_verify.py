@@ -84,6 +84,10 @@ def _reject_unverified(
     session = scope.session
     log = session.process.log
     reply = yield from _poll(session, address)
+    if session.process.system.decisions is not None:
+        session.process.decide(
+            "verify", address=address, status=reply.rcpt_status, text=reply.text
+        )
     dsn = sender_or(reply_class, "4.1.7", "4.1.1")
     subject = f"<{address}>: {reply_class} rejected"
     if reply.request != VRFY_STAT_OK:

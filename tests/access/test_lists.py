@@ -266,3 +266,23 @@ def test_decisions_tell_what_was_asked_and_what_came_of_it() -> None:
         "554 5.7.1 <from@sender.test>: Sender address rejected: Access denied"
     )
     assert seen[-1]["inputs"]["client_address"] == "198.51.100.7"
+
+
+def test_decisions_show_what_tables_and_the_name_service_said() -> None:
+    bench = Bench(
+        {
+            "smtpd_recipient_restrictions": "reject_unknown_sender_domain, "
+            "check_sender_mx_access hash:/etc/access, reject_rbl_client list.test, reject"
+        },
+        zone="sender.test. IN MX 10 mx.sender.test.\nmx.sender.test. IN A 203.0.113.2\n",
+        files={"/etc/access": "# comment\n203.0.113.2 INFO seen\n"},
+    )
+    bench.world.watch_decisions(bench.machine)
+    bench.rcpt()
+    facts = {d.kind: d.facts for d in bench.world.decisions}
+    assert facts["dns"]["records"] == ["sender.test. 3600 IN MX 10 mx.sender.test."]
+    assert facts["addresses"]["addresses"] == ["203.0.113.2"]
+    assert facts["access table"]["table"] == "hash:/etc/access"
+    assert (facts["access table"]["key"], facts["access table"]["line"]) == ("203.0.113.2", 2)
+    assert facts["dnsxl"]["query"] == "7.100.51.198.list.test"
+    assert facts["dnsxl"]["addresses"] == ()
