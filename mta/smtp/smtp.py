@@ -47,6 +47,7 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
+from mta.dict.registry import dict_changed_name
 from mta.lib.requests import DeliverReply, DeliverRequest
 from mta.master.server import Process, Program, program
 from mta.smtp.client import Client
@@ -66,6 +67,11 @@ class SmtpClient(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Delivers a message to the recipients of a request."""
         log = self.process.log
+        changed = dict_changed_name(self.process)
+        if changed is not None:
+            log.info(f"table {changed} has changed -- restarting")
+            self.process.cache.clear()
+            self.client = Client(self.process)
         if self.process.args:
             log.fatal(f"unexpected command-line argument: {self.process.args[0]}")
         if not request.nexthop:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from smtp_site import RawServer, Site
 
+from mta.dict.store import whole
 from mta.lib.recipient import DSN_NOTIFY_DELAY, DSN_NOTIFY_SUCCESS, DSN_RET_FULL, Recipient
 from mta.system import Inet, Stream, TimedOut, Wait
 
@@ -322,6 +323,24 @@ def test_a_reply_table_that_fails_defers(make_site: Make) -> None:
     assert site.log()[-1].endswith(
         "dsn=4.3.0, status=deferred (local data error while talking to one.test[203.0.113.1])"
     )
+
+
+def test_a_table_that_has_changed_is_read_again(make_site: Make) -> None:
+    site = make_site(
+        main_cf="smtp_generic_maps = hash:/etc/postfix/generic\nmyorigin = client.test",
+        files={"generic.db": whole("hash", {"a@client.test": "old@public.test"}).decode()},
+    )
+    site.send("b@dest.test")
+    site.world.run_for(5)
+    table = whole("hash", {"a@client.test": "new@public.test"})
+    site.machine.files.write("/etc/postfix/generic.db", table)
+    site.send("b@dest.test")
+    assert [site.said(n)[1].partition(" SIZE")[0] for n in (0, 1)] == [
+        "MAIL FROM:<old@public.test>",
+        "MAIL FROM:<new@public.test>",
+    ]
+    assert site.log()[1].startswith("table hash:/etc/postfix/generic(0,")
+    assert site.log()[1].endswith(") has changed -- restarting")
 
 
 def test_no_engine_for_tls_is_told(make_site: Make) -> None:
