@@ -299,7 +299,7 @@ class Template:
                 f'{self.origin}: conversion "{name}" failed: non-ASCII input value: "{value}"'
             )
             return value
-        unicode = midna_domain_to_utf8(value)
+        unicode = midna_domain_to_utf8(value, log.warning)
         if unicode is None:
             log.warning(f'{self.origin}: conversion "{name}" failed: input value: "{value}"')
             return value

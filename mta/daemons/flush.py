@@ -25,6 +25,7 @@ from mta.lib.mail_queue import (
     MailQueue,
     mail_queue_id_ok,
 )
+from mta.lib.midna_warn import midna_warn
 from mta.lib.requests import (
     FLUSH_STAT_BAD,
     FLUSH_STAT_DENY,
@@ -69,7 +70,7 @@ class Flush(Program):
                 return FLUSH_STAT_DENY
         except TableError:
             return FLUSH_STAT_FAIL
-        name = midna_domain_to_ascii(site)
+        name = midna_domain_to_ascii(site, midna_warn(self.process))
         if name is None:
             return FLUSH_STAT_DENY
         return "".join(c.lower() if c.isascii() and c.isalnum() else "_" for c in name)

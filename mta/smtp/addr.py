@@ -28,6 +28,7 @@ from mta.lib.host_lookup import (
     GAI_STRERROR,
     forward_addresses,
 )
+from mta.lib.midna_warn import midna_warn
 from mta.lib.own_inet_addr import is_own_address
 from mta.smtp.client import SMTP_DNS_DNSSEC, SMTP_HOST_FLAG_DNS, SMTP_HOST_FLAG_NATIVE, Client
 from mta.smtp.state import State, Why
@@ -115,9 +116,11 @@ def _own(client: Client, addresses: list[DnsRR]) -> DnsRR | None:
     return None
 
 
-def _ascii(name: str) -> str:
+def _ascii(client: Client, name: str) -> str:
     """The name as the DNS knows it."""
-    return name if name.isascii() else midna_domain_to_ascii(name) or name
+    if name.isascii():
+        return name
+    return midna_domain_to_ascii(name, midna_warn(client.process)) or name
 
 
 def host_addr(state: State, host: str) -> Wait[list[DnsRR]]:
@@ -125,7 +128,7 @@ def host_addr(state: State, host: str) -> Wait[list[DnsRR]]:
     client, why = state.client, state.why
     why.reset()
     flags = RES_USE_DNSSEC if client.dns_support == SMTP_DNS_DNSSEC else 0
-    found = yield from _addr_one(client, _ascii(host), flags, 0, why)
+    found = yield from _addr_one(client, _ascii(client, host), flags, 0, why)
     if found and state.loop_detect and _own(client, found):
         why.simple("5.4.6", f"mail for {host} loops back to myself")
         return []
@@ -147,7 +150,7 @@ def domain_addr(state: State, name: str) -> Wait[tuple[list[DnsRR], bool]]:
     client, why = state.client, state.why
     why.reset()
     flags = RES_USE_DNSSEC if client.dns_support == SMTP_DNS_DNSSEC else 0
-    asked = _ascii(name)
+    asked = _ascii(client, name)
     result = yield from dns_lookup(client.process, asked, "MX", flags)
     why.reason = result.why
     status = result.status

@@ -17,6 +17,7 @@ from mta.dns_lookup import (
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
 )
+from mta.lib.midna_warn import midna_warn
 from mta.smtpd.check_dns import ascii_domain, lookup
 from mta.smtpd.check_helo import without_dot
 from mta.smtpd.check_registry import (
@@ -52,7 +53,8 @@ def _reject_non_fqdn_address(scope: Scope, address: str, reply_class: str) -> in
     if _is_literal(domain):
         return SMTPD_CHECK_DUNNO
     plain = without_dot(domain)
-    if "." in plain and valid_utf8_hostname(bool(session.flags & SMTPD_FLAG_SMTPUTF8), plain):
+    utf8 = bool(session.flags & SMTPD_FLAG_SMTPUTF8)
+    if "." in plain and valid_utf8_hostname(utf8, plain, midna_warn(session.process)):
         return SMTPD_CHECK_DUNNO
     return reject_policy(
         session,
@@ -122,7 +124,7 @@ def _reject_unknown_mailhost(
 ) -> Wait[int]:
     session = scope.session
     process = session.process
-    domain = ascii_domain(domain)
+    domain = ascii_domain(process, domain)
     result = yield from lookup(process, domain, ("MX", "A", "AAAA"), _STOP)
     status = result.status
     subject = f"<{reply_name}>: {reply_class} rejected"

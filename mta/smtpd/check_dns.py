@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mta.dns_lookup import DNS_POLICY, DNS_REQ_FLAG_NONE, DnsResult, dns_lookup_v
 from mta.lib.host_lookup import Addresses, forward_addresses
 from mta.lib.inet_proto import inet_families
+from mta.lib.midna_warn import midna_warn
 from mta.lib.stub_resolver import DNS_STRERROR, NODATA, NXDOMAIN
 from mta.smtpd.state import Session
 from mta.system import Wait
@@ -20,11 +21,11 @@ NO_DATA_TEXT = DNS_STRERROR[NODATA]
 _TEXTS = tuple(DNS_STRERROR.values())
 
 
-def ascii_domain(domain: str) -> str:
+def ascii_domain(process: Process, domain: str) -> str:
     """The domain in ASCII, where it has such a form."""
     if domain.isascii():
         return domain
-    return midna_domain_to_ascii(domain) or domain
+    return midna_domain_to_ascii(domain, midna_warn(process)) or domain
 
 
 def strerror(result: DnsResult) -> str:

@@ -16,6 +16,7 @@ from mta.dns_lookup import (
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
 )
+from mta.lib.midna_warn import midna_warn
 from mta.smtpd.check_dns import lookup
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
@@ -86,7 +87,8 @@ def reject_non_fqdn_hostname(scope: Scope, step: Step) -> int:
     if name.startswith("["):
         return _reject_invalid_hostaddr(scope, name)
     plain = without_dot(name)
-    if "." in plain and valid_utf8_hostname(bool(session.flags & SMTPD_FLAG_SMTPUTF8), plain):
+    utf8 = bool(session.flags & SMTPD_FLAG_SMTPUTF8)
+    if "." in plain and valid_utf8_hostname(utf8, plain, midna_warn(session.process)):
         return SMTPD_CHECK_DUNNO
     return reject_policy(
         session,

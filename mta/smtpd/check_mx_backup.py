@@ -61,7 +61,7 @@ def _is_permitted(scope: Scope, recipient: str) -> Wait[bool]:
         return bool(ours)
     if domain.startswith("[") and domain.endswith("]"):
         return False
-    result = yield from lookup(session.process, ascii_domain(domain), ("MX",))
+    result = yield from lookup(session.process, ascii_domain(session.process, domain), ("MX",))
     if result.status != DNS_OK:
         if result.status in (DNS_RETRY, DNS_POLICY):
             _defer(

@@ -155,7 +155,7 @@ def find_domain(rules: Rules, rbl_domain: str, what: str) -> Wait[RblAnswer]:
         return _NOT_LISTED
     if not domain or all_digits(domain.rpartition(".")[2]):
         return _NOT_LISTED
-    domain = ascii_domain(domain)
+    domain = ascii_domain(rules.process, domain)
     if not valid_hostname(domain):
         return _NOT_LISTED
     return (yield from _find(rules, f"{domain}.", rbl_domain))

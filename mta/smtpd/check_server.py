@@ -44,7 +44,9 @@ def _check_server_access(lookup: Lookup, name: str, rrtype: str) -> Wait[int]:
     domain = name.rpartition("@")[2]
     if domain.startswith("["):
         return (yield from _check_literal(lookup, domain, rrtype))
-    servers = yield from _servers(lookup.scope.session, name, ascii_domain(domain), rrtype)
+    session = lookup.scope.session
+    host = ascii_domain(session.process, domain)
+    servers = yield from _servers(session, name, host, rrtype)
     for server in servers:
         status = yield from _check_server(lookup, server, rrtype)
         if status is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mta.dict.errors import TableError
 from mta.lib.mail_addr_find import mail_addr_find
 from mta.lib.maps import Maps
+from mta.lib.midna_warn import midna_warn
 from mta.lib.requests import (
     RESOLVE_CLASS_ALIAS,
     RESOLVE_CLASS_DEFAULT,
@@ -117,7 +118,7 @@ def _normal_form(service: TrivialRewrite, address: str) -> Wait[tuple[str, str, 
         flags = 0 if valid_mailhost_literal(domain) else RESOLVE_FLAG_ERROR
     elif utf8 and not recipient.isascii() and not _is_utf8(recipient):
         flags = RESOLVE_FLAG_ERROR
-    elif valid_utf8_hostname(utf8, domain):
+    elif valid_utf8_hostname(utf8, domain, midna_warn(service.process)):
         flags = 0
     elif conf.resolve_numeric_domain and valid_hostaddr(domain):
         recipient = f"{recipient[: -len(domain)]}[{domain}]"
