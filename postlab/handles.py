@@ -14,6 +14,7 @@ from postlab.model import Client as ClientModel
 from postlab.model import Step
 from reports.fates import Fingerprint, Line
 from reports.outcome import CommandResult, Delivered, Dialogue
+from sim.peers.tls import TlsSpec
 
 if TYPE_CHECKING:
     from postlab.lab import Lab
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 class LabClient:
     """An SMTP client and what it says.  Every method that adds a step returns the client."""
 
-    def __init__(self, lab: Lab, address: str, port: int) -> None:
+    def __init__(self, lab: Lab, address: str, port: int, tls: TlsSpec | None = None) -> None:
         self._lab = lab
         self.address = address
         self.port = port
+        self.tls = tls
         self._steps: list[str | Step] = []
         self._dialogue: Dialogue | None = None
 
@@ -84,7 +86,7 @@ class LabClient:
     def _perform(self, stage: Stage) -> None:
         data = {"from": self.address, "to": self.port, "say": list(self._steps)}
         model = ClientModel.model_validate(data)
-        self._dialogue = stage.client(model)
+        self._dialogue = stage.client(model, self.tls)
 
     # -- what came of it ------------------------------------------------------------------------
 

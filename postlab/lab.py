@@ -34,6 +34,7 @@ from postlab.stage import SECOND, Stage
 from reports.fates import Fate, Fingerprint, Message, Reject, Story, read
 from reports.outcome import Delivered, Outcome, QueueEntry, Report
 from reports.times import duration
+from sim.peers.tls import TlsSpec
 from sim.zone import parse_zone
 
 __all__ = ["Lab", "World"]
@@ -58,6 +59,7 @@ class Lab:
         self._faults: dict[str, str] = {}
         self._peers: dict[str, LabPeer] = {}
         self._peer_data: dict[str, dict[str, Any]] = {}
+        self._peer_tls: dict[str, TlsSpec] = {}
         self._policy: dict[str, Any] = {}
         self._milters: dict[str, Any] = {}
         self._agenda: list[LabClient | Pending] = []
@@ -128,10 +130,12 @@ class Lab:
         *,
         mx_for: Iterable[str] = (),
         replies: Iterable[Mapping[str, Any]] = (),
+        tls: TlsSpec | Mapping[str, Any] | None = None,
         **more: Any,
     ) -> LabPeer:
         """An SMTP or LMTP server elsewhere; ``more`` as in scenario files: ``port``, ``banner``,
-        ``extensions``, ``state``, ``tls``.
+        ``extensions``, ``state``.  ``tls`` is as in scenario files too, or a
+        :class:`sim.peers.tls.TlsSpec`, which can do more (and more harm).
 
         Without an address it gets the next free one of 203.0.113.0/24.  Its A or AAAA record is
         made unless the zone has one, and an MX record for each domain of ``mx_for``.
@@ -146,6 +150,10 @@ class Lab:
         rules = [dict(rule) for rule in replies]
         if rules:
             data["replies"] = rules
+        if tls is not None:
+            data["tls"] = {} if isinstance(tls, TlsSpec) else dict(tls)
+            if isinstance(tls, TlsSpec):
+                self._peer_tls[name] = tls
         self._peer_data[name] = data
         for domain in mx_for:
             self._zone.append(f"{domain.rstrip('.')}. IN MX 10 {name.rstrip('.')}.")
@@ -177,6 +185,7 @@ class Lab:
         data = {
             "format": "1",
             "title": self.title,
+            "needs": ["tls"] if self._speaks_of_tls() else [],
             "mta": self._mta,
             "dns": {"zone": self._all_records(), "faults": self._faults},
             "peers": self._peer_data,
@@ -184,6 +193,10 @@ class Lab:
             "milters": self._milters,
         }
         return from_data(data, self.title)
+
+    def _speaks_of_tls(self) -> bool:
+        """Whether the mail system is to have certificates: ``ca.pem`` and ``mx.pem``."""
+        return any("tls" in self._mta.get(name, "") for name in ("main.cf", "master.cf"))
 
     def _all_records(self) -> str:
         """The zone, with address records for the peers that it has none for."""
@@ -200,9 +213,15 @@ class Lab:
 
     # -- what happens ---------------------------------------------------------------------------
 
-    def client(self, address: str, port: int = 25) -> LabClient:
-        """An SMTP client; tell it what to say.  Its session is next on the agenda."""
-        client = LabClient(self, address, port)
+    def client(
+        self, address: str, port: int = 25, *, tls: TlsSpec | Mapping[str, Any] | None = None
+    ) -> LabClient:
+        """An SMTP client; tell it what to say.  Its session is next on the agenda.  ``tls`` is how
+        it does TLS, as for :meth:`peer`.
+        """
+        if tls is not None and not isinstance(tls, TlsSpec):
+            tls = TlsSpec(**tls)
+        client = LabClient(self, address, port, tls)
         self.clients.append(client)
         self._agenda.append(client)
         return client
@@ -233,6 +252,8 @@ class Lab:
         """The world as it stands; it is built, and the mail system started, when first needed."""
         if self._stage is None:
             stage = Stage(self.scenario(), self.seed, keep_trace=self._keep_trace)
+            for name, tls in self._peer_tls.items():
+                stage.servers[name].spec.tls = tls
             stage.start()
             stage.settle()
             self._stage = stage

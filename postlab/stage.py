@@ -330,23 +330,26 @@ class Stage:
             self._run_to(moment)
         return started.value
 
-    def client(self, client: Client) -> Dialogue:
+    def client(self, client: Client, tls: TlsSpec | None = None) -> Dialogue:
         """A client has its session; then everything settles."""
-        dialogue = self.begin_client(client)
+        dialogue = self.begin_client(client, tls)
         self.settle()
         return dialogue
 
-    def begin_client(self, client: Client) -> Dialogue:
-        """A client begins its session; the transcript grows as the world runs."""
+    def begin_client(self, client: Client, tls: TlsSpec | None = None) -> Dialogue:
+        """A client begins its session; the transcript grows as the world runs.  ``tls`` is how it
+        does TLS, in place of what the client itself says.
+        """
         steps = parse_steps(_step(step) for step in client.say)
-        spec = SmtpClientSpec(client.source, steps, client.to, _tls(client.tls))
+        tls = _tls(client.tls) if tls is None else tls
+        spec = SmtpClientSpec(client.source, steps, client.to, tls)
         host = target_address(client.source, self.scenario.mta.addresses)
         session = SmtpClient(
             spec,
             self.machine_at(client.source),
             Inet(host, client.to) if host else None,
             self.scenario.mta.hostname,
-            self.tls if client.tls is not None or "starttls" in client.say else None,
+            self.tls if tls is not None or "starttls" in client.say else None,
         )
         dialogue = Dialogue(client.source, session.transcript)
         self.clients.append(dialogue)

@@ -237,6 +237,11 @@ class SimStream:
             self._eof = False
             self._end_of_wire()
 
+    @property
+    def covered(self) -> bool:
+        """Whether a cipher is on the wire."""
+        return self._cipher is not None
+
     # -- the cipher ---------------------------------------------------------------------------
 
     def _decrypted(self, data: bytes) -> bytes:

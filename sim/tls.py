@@ -51,6 +51,7 @@ class PeerTls:
         self.authority = authority
         self._now = now
         self._contexts: dict[tuple[TlsSpec, bool, bytes], SSL.Context] = {}
+        self._last: dict[TlsSpec, TlsConnection] = {}  #: of clients that resume sessions
 
     def __call__(
         self, stream: Stream, spec: TlsSpec, server: bool, name: str, server_name: str
@@ -66,6 +67,8 @@ class PeerTls:
             if server_name:
                 connection.set_tlsext_host_name(server_name.encode("utf-8", "surrogateescape"))
         tls = TlsConnection(connection, self._now if spec.trusts else None, ragged=True)
+        if spec.resume and not server:
+            self._resume(spec, connection)
         saboteur = None
         if spec.sabotage is not None and isinstance(stream, SimStream):
             saboteur = Saboteur(spec.sabotage, stream, name)
@@ -76,9 +79,23 @@ class PeerTls:
         except (HandshakeFailed, Gone, TimedOut):
             stream.close()
             return None
+        if spec.resume and not server:
+            self._last[spec] = tls
         tls.tamper = saboteur.tamper if saboteur is not None and not saboteur.done else None
         stream.cover(tls)
         return stream, tls.protocol
+
+    def _resume(self, spec: TlsSpec, connection: SSL.Connection) -> None:
+        """Offers the session of the connection before."""
+        last = self._last.get(spec)
+        session = last.connection.get_session() if last is not None else None
+        if session is not None:
+            connection.set_session(session)
+
+    def resumed(self, spec: TlsSpec) -> bool:
+        """Whether the last session of clients with that spec was an earlier one, resumed."""
+        last = self._last.get(spec)
+        return last is not None and last.reused
 
     def _handshake(self, tls: TlsConnection, stream: Stream) -> Wait[None]:
         """As :meth:`TlsConnection.handshake`, with a time limit for the whole of it."""

@@ -57,10 +57,14 @@ class Builder(Protocol):
 class Resumption:
     """How one server process resumes sessions."""
 
-    def __init__(self, process: Process, cachable: bool, ticketable: bool) -> None:
+    def __init__(
+        self, process: Process, *, cachable: bool, ticketable: bool, remembered: bool
+    ) -> None:
+        """``remembered``: OpenSSL's own cache is on, which has room for one session."""
         self.process = process
         self.cachable = cachable
         self.ticketable = ticketable
+        self.remembered = remembered
         self._asked = False
         self._keys: list[TicketKey] = []
         self._last = ""  #: the id of the session in OpenSSL's own cache, which has room for one
@@ -80,7 +84,7 @@ class Resumption:
             yield from tls_mgr_policy(self.process, TLS_MGR_SCACHE_SMTPD)
         if self.ticketable:
             return (yield from self._by_ticket(stream, timeout, build))
-        if self.cachable:
+        if self.cachable or self.remembered:
             hello, offer = yield from read_hello(stream, timeout)
             context = yield from self._by_id(offer, build, mask, namaddr, serverid)
             return hello, context, None
@@ -99,14 +103,14 @@ class Resumption:
             context = build.context() if self._bound in (None, key) else build.fresh()
             key.contexts[build.key] = context
             self._bound = key
-        others = self._other_contexts(build.key)
+        others = self._older_keys(build.key)
         if not others:
             return b"", context, key
         hello, offer = yield from read_hello(stream, timeout)
         name = (offer.identity or offer.ticket)[:_NAME_SIZE]
-        for other in others:
-            if name and ticket_name(other) == name:
-                return hello, other, key
+        for older in others:
+            if name and ticket_name(older.contexts[build.key]) == name:
+                return hello, older.contexts[build.key], older
         return hello, context, key
 
     def _current_key(self) -> Wait[TicketKey | None]:
@@ -115,11 +119,11 @@ class Resumption:
             self._keys = yield from tls_mgr_keys(self.process)
         return self._keys[0] if self._keys else None
 
-    def _other_contexts(self, name: Any) -> list[SSL.Context]:
-        """The contexts of older keys whose tickets are still good."""
+    def _older_keys(self, name: Any) -> list[TicketKey]:
+        """The older keys whose tickets are still good."""
         now = self.process.now() // 1_000_000
         return [
-            key.contexts[name]
+            key
             for key in self._keys[1:]
             if key.good_until > now and name in key.contexts
         ]
@@ -134,6 +138,8 @@ class Resumption:
         session_id = offered.hex() if len(offered) == _ID_SIZE else ""
         if not session_id or session_id == self._last:
             return build.context()
+        if not self.cachable:
+            return self._without(session_id, build)
         shown = self.shown_id(serverid)
         found = yield from tls_mgr_lookup(
             self.process, TLS_MGR_SCACHE_SMTPD, session_id + serverid, shown
@@ -148,6 +154,10 @@ class Resumption:
         if found is not None:
             context: SSL.Context = found.session
             return context
+        return self._without(session_id, build)
+
+    def _without(self, session_id: str, build: Builder) -> SSL.Context:
+        """A context that does not know the session."""
         if session_id in self._issued:
             self._issued.clear()
             return build.fresh()
@@ -191,20 +201,22 @@ class Resumption:
         tls13 = session.tls.protocol == "TLSv1.3"
         if self.ticketable:
             session.ticketed = True
-        if not self.cachable or (self.ticketable and not tls13):
+        if self.ticketable and not (self.cachable and tls13):
             return
         if session.tls.reused and (self.ticketable or not tls13):
             return
         session_id = current_id(session.tls.connection)
         if not session_id:
             return
+        self._last = session_id
+        self._issued[session_id] = None
+        if not self.cachable:
+            return
         if not self._saved:
             if session.log_mask & TLS_LOG_CACHE:
                 self._tell_saved(session)
             else:
                 self._saved.append(self.shown_id(session.serverid))
-        self._last = session_id
-        self._issued[session_id] = None
         *others, last = self._saved
         for shown in others:  # issued to the client before; nobody knows its id
             yield from tls_mgr_update(self.process, TLS_MGR_SCACHE_SMTPD, shown, None, shown)
@@ -252,7 +264,7 @@ def ticket_name(context: SSL.Context) -> bytes:
     server, client = SSL.Connection(context, None), SSL.Connection(_LOOP, None)
     server.set_accept_state()
     client.set_connect_state()
-    for _ in range(3):
+    for _ in range(5):
         for one, other in ((client, server), (server, client)):
             _move(one, other)
     return _fields(client)[1][:_NAME_SIZE]

@@ -143,7 +143,12 @@ class TlsServerEngine:
         timeout = conf.smtpd_tls_session_cache_timeout
         timeout = max(timeout, _SHORTEST_LIFE) if timeout > 0 else 0
         cachable = bool(timeout and conf.smtpd_tls_session_cache_database)
-        self._resumption = Resumption(process, cachable, self._ticketable(timeout))
+        self._resumption = Resumption(
+            process,
+            cachable=cachable,
+            ticketable=self._ticketable(timeout),
+            remembered=bool(timeout and (cachable or props.set_sessid)),
+        )
         self._options = self._bits | protocol_options(protocols)
         if not self._resumption.ticketable:
             self._options |= SSL.OP_NO_TICKET
@@ -210,7 +215,10 @@ class TlsServerEngine:
         resumption = self._resumption
         if resumption.cachable or resumption.ticketable or props.set_sessid:
             context.set_session_id(_SESSION_ID_CONTEXT)
-            context.set_session_cache_mode(SSL.SESS_CACHE_SERVER | SSL.SESS_CACHE_NO_AUTO_CLEAR)
+            mode = SSL.SESS_CACHE_SERVER | SSL.SESS_CACHE_NO_AUTO_CLEAR
+            if not (resumption.remembered or resumption.ticketable):
+                mode |= SSL.SESS_CACHE_NO_INTERNAL
+            context.set_session_cache_mode(mode)
             context.set_timeout(_FOR_EVER)
         else:
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)

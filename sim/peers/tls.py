@@ -68,6 +68,7 @@ class TlsSpec:
     pem: bytes = b""  #: key and certificates of one's own, instead of ``cert``
     trusts: bytes = b""  #: PEM of roots: the other side's certificate is verified, and must be good
     ask: bool = False  #: a server asks for a certificate
+    resume: bool = False  #: a client offers to resume its last session
     ciphers: str = ""  #: cipher list of OpenSSL's; none: what is usual
     rotation: tuple[tuple[int, Certificate], ...] = ()  #: from a moment on, another certificate
     sabotage: Sabotage | None = None

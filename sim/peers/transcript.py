@@ -126,6 +126,8 @@ def end_gently(stream: Stream, clock: Clock) -> Wait[None]:
                     break
         else:
             yield from forget_pending(stream)
+            if getattr(stream, "covered", False) and shut is not None:
+                shut()
     except (Gone, TimedOut):
         pass
     stream.close()
