@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,13 +10,16 @@ from itertools import pairwise
 from sim.clock import FOREVER, micros
 from sim.engine import Call, Engine
 from sim.faults import (
+    Corrupt,
     Delay,
     FaultPlan,
+    Flood,
     HalfClose,
     Merge,
     NetworkFault,
     Partition,
     Reset,
+    Rewrite,
     Split,
     Stall,
 )
@@ -98,7 +102,11 @@ class FaultyWay(Detour):
             if data is None:
                 self._stream.deliver_end(self._delay())
             else:
-                self._let_through(self._merged(data))
+                data = self._merged(data)
+                if self._alter:
+                    data = self._altered(position, data)
+                if data:
+                    self._let_through(data)
         if self._ends_with_reset and not self._over:
             self._over = True
             self._stream.deliver_reset(self._delay())
@@ -106,6 +114,34 @@ class FaultyWay(Detour):
     def _lose(self, data: bytes | None) -> None:
         if data:
             self._stream.lost(len(data))
+
+    @property
+    def _alter(self) -> bool:
+        return any(isinstance(fault, Corrupt | Flood | Rewrite) for fault in self.faults)
+
+    def _altered(self, position: int, data: bytes) -> bytes:
+        """What becomes of a segment by who meddles with what is in it."""
+        end = position + len(data)
+        before = len(data)
+        floods: list[tuple[int, bytes]] = []
+        for fault in self.faults:
+            if isinstance(fault, Corrupt):
+                first = max(fault.after, position) - position
+                last = min(fault.after + fault.count, end) - position
+                if first < last and self._strike(fault):
+                    changed = bytes(byte ^ fault.flip for byte in data[first:last])
+                    data = data[:first] + changed + data[last:]
+            elif isinstance(fault, Flood):
+                if position <= fault.after < end and self._strike(fault):
+                    floods.append((fault.after - position, bytes([fault.byte]) * fault.size))
+        for at, junk in sorted(floods, reverse=True):
+            data = data[:at] + junk + data[at:]
+        for fault in self.faults:
+            if isinstance(fault, Rewrite) and re.search(fault.pattern, data):
+                if self._strike(fault):
+                    data = re.sub(fault.pattern, fault.replacement, data)
+        self._stream.lost(before - len(data))
+        return data
 
     def _strike(self, fault: NetworkFault) -> bool:
         """Whether a fault strikes: once it has struck a connection it does so until its end."""

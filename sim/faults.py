@@ -138,6 +138,35 @@ class Merge(StreamFault):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class Corrupt(StreamFault):
+    """``count`` bytes after the first ``after`` arrive changed (each XOR ``flip``)."""
+
+    after: int = 0
+    count: int = 1
+    flip: int = 0xFF
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Flood(StreamFault):
+    """After ``after`` bytes, ``size`` bytes arrive that nobody has sent."""
+
+    after: int = 0
+    size: int = 4096
+    byte: int = 0xA5
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Rewrite(StreamFault):
+    r"""Somebody in the middle replaces in each segment what matches a pattern, as ``re.sub`` does.
+
+    Without STARTTLS: ``Rewrite(pattern=rb"250[- ]STARTTLS\r\n", replacement=b"")``.
+    """
+
+    pattern: bytes = b""
+    replacement: bytes = b""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Partition(NetworkFault):
     """No packet from ``source`` reaches ``host`` (one direction) until ``end``.
 
