@@ -39,6 +39,7 @@ MODULES = (
     "mta.daemons.showq",
     "mta.daemons.spawn",
     "mta.daemons.tlsmgr",
+    "mta.daemons.tlsproxy",
     "mta.daemons.verify",
     "mta.daemons.virtual",
     "mta.local.local",

@@ -36,8 +36,8 @@ from typing import TYPE_CHECKING, Any
 from mta.lib.requests import Trigger
 from mta.master.server import Program, program
 from mta.system import Timer, Wait
+from mta.tls.levels import TLS_LOG_CACHE, tls_log_mask
 from mta.tls.mgr import CachedSession, CachePolicy, TicketKey, TlsmgrRequest
-from mta.tls.misc import TLS_LOG_CACHE, tls_log_mask
 
 if TYPE_CHECKING:
     from mta.master.server import Process

@@ -18,6 +18,7 @@ from mta.smtpd.destination import Destination
 from mta.smtpd.milter import milter_create
 from mta.smtpd.state import MAIL_ERROR_MASKS, Session
 from mta.system import Wait
+from mta.tls.levels import server_level
 from mta.util.name_mask import NameMaskError, name_mask
 
 if TYPE_CHECKING:
@@ -153,16 +154,7 @@ class Server:
         self.enforce_tls: bool = conf.smtpd_enforce_tls
         level = conf.smtpd_tls_security_level
         if not self.wrapper_mode and level:
-            kind = level.lower()
-            if kind in ("secure", "verify", "fingerprint"):
-                process.log.warning(
-                    f'smtpd_tls_security_level: unsupported TLS level "{level}", using "encrypt"'
-                )
-                kind = "encrypt"
-            if kind not in ("none", "may", "encrypt"):
-                process.log.fatal(f'Invalid TLS level "{level}"')
-            self.enforce_tls = kind == "encrypt"
-            self.use_tls = kind != "none"
+            self.use_tls, self.enforce_tls = server_level(process, "smtpd_tls_security_level")
         self.enforce_tls = self.wrapper_mode or self.enforce_tls
         self.tls_auth_only: bool = conf.smtpd_tls_auth_only or self.enforce_tls
         self.use_tls = self.use_tls or self.enforce_tls

@@ -22,26 +22,16 @@ from mta.wire.ehlo_mask import EHLO_MASK_STARTTLS
 if TYPE_CHECKING:
     from mta.master.server import Process
     from mta.smtpd.server import Server
-    from mta.tls.server import TlsServerEngine
+    from mta.tls.service import TlsService
 
 
 class TlsServer:
-    """TLS of a process (smtpd_tls_ctx), with what the configuration asks of each session."""
+    """TLS of a process (smtpd_tls_ctx)."""
 
-    def __init__(self, engine: TlsServerEngine, server: Server, ask_ccert: bool) -> None:
-        conf = server.process.conf
-        self._engine = engine
-        self._conf = conf
-        self.required = bool(conf.smtpd_tls_req_ccert and server.enforce_tls)
-        exclusions = [conf.smtpd_tls_exclude_ciphers]
-        if server.enforce_tls:
-            self._grade: str = conf.smtpd_tls_mandatory_ciphers
-            exclusions.append(conf.smtpd_tls_mandatory_exclude_ciphers)
-        else:
-            self._grade = conf.smtpd_tls_ciphers
-        if ask_ccert:
-            exclusions.append("aNULL")
-        self._exclusions = " ".join(part for part in exclusions if part)
+    def __init__(self, service: TlsService, timeout: int) -> None:
+        self._service = service
+        self._timeout = timeout
+        self.required = service.required  #: whether clients must show a good certificate
 
     def start(self, session: Session) -> Wait[TlsContext | None]:
         """The handshake over ``session.client``, whose stream is encrypted from then on; None,
@@ -49,14 +39,11 @@ class TlsServer:
         """
         client = session.client
         return (
-            yield from self._engine.start(
+            yield from self._service.start(
                 client.stream,
                 namaddr=session.namaddr,
-                timeout=self._conf.smtpd_starttls_timeout,
-                requirecert=self.required,
+                timeout=self._timeout,
                 serverid=session.service,
-                cipher_grade=self._grade,
-                cipher_exclusions=self._exclusions,
                 deadline=client.deadline,
             )
         )
@@ -65,37 +52,19 @@ class TlsServer:
         """Ends TLS on the connection."""
         context = session.tls_context
         if context is not None:
-            timeout = self._conf.smtpd_starttls_timeout
-            yield from context.stop(session.client.stream, timeout, failure)
+            yield from context.stop(session.client.stream, self._timeout, failure)
 
 
 def tls_server_init(process: Process, server: Server) -> TlsServer | None:
     """TLS for the configuration; None where it does not work, so that STARTTLS gets a 454."""
-    from mta.tls.server import TlsServerProps
-    from mta.tls.server import tls_server_init as engine_init
+    from mta.tls.service import tls_service
 
-    conf, log = process.conf, process.log
-    ask_ccert = conf.smtpd_tls_ask_ccert or (server.enforce_tls and conf.smtpd_tls_req_ccert)
-    anonymous = conf.smtpd_tls_cert_file.lower() == "none"
-    cert_file = "" if anonymous else conf.smtpd_tls_cert_file
-    have_cert = bool(cert_file or conf.smtpd_tls_dcert_file or conf.smtpd_tls_eccert_file)
-    if not have_cert and ask_ccert:
-        log.warning("Need a server cert to request client certs")
-    if not server.enforce_tls and conf.smtpd_tls_req_ccert:
-        log.warning("Can't require client certs unless TLS is required")
-    if not have_cert and (ask_ccert or not anonymous):
-        log.warning("No server certs available. TLS won't be enabled")
-        return None
-    protocols = "smtpd_tls_mandatory_protocols" if server.enforce_tls else "smtpd_tls_protocols"
-    props = TlsServerProps.of(
-        process,
-        "smtpd",
-        cert_file=cert_file,
-        protocols=getattr(conf, protocols),
-        ask_ccert=bool(ask_ccert),
+    service = tls_service(
+        process, "smtpd", server.enforce_tls, "No server certs available. TLS won't be enabled"
     )
-    engine = engine_init(process, props)
-    return None if engine is None else TlsServer(engine, server, bool(ask_ccert))
+    if service is None:
+        return None
+    return TlsServer(service, process.conf.smtpd_starttls_timeout)
 
 
 def starttls_cmd(session: Session, argv: list[Token]) -> Wait[bool]:

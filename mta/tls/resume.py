@@ -15,6 +15,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
 from mta.system import Stream, Wait
+from mta.tls.levels import TLS_LOG_CACHE
 from mta.tls.mgr import (
     TLS_MGR_SCACHE_SMTPD,
     TicketKey,
@@ -23,7 +24,6 @@ from mta.tls.mgr import (
     tls_mgr_policy,
     tls_mgr_update,
 )
-from mta.tls.misc import TLS_LOG_CACHE
 from mta.wire.tls_hello import ClientHello, client_hello, session_fields
 
 if TYPE_CHECKING:
@@ -122,11 +122,7 @@ class Resumption:
     def _older_keys(self, name: Any) -> list[TicketKey]:
         """The older keys whose tickets are still good."""
         now = self.process.now() // 1_000_000
-        return [
-            key
-            for key in self._keys[1:]
-            if key.good_until > now and name in key.contexts
-        ]
+        return [key for key in self._keys[1:] if key.good_until > now and name in key.contexts]
 
     # -- the cache ----------------------------------------------------------------------------
 

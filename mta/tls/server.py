@@ -6,6 +6,7 @@ with one client.  Which sessions are resumed is up to :mod:`mta.tls.resume`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -16,20 +17,22 @@ from mta.conf.errors import ConfError
 from mta.system import Gone, Stream, TimedOut, Wait
 from mta.tls import certkey
 from mta.tls.fprint import tls_validate_digest
-from mta.tls.mgr import has_manager
-from mta.tls.misc import (
+from mta.tls.levels import (
     TLS_LOG_CACHE,
     TLS_LOG_DEBUG,
     TLS_LOG_PEERCERT,
     TLS_LOG_SUMMARY,
     TLS_LOG_UNTRUSTED,
     TLS_LOG_VERBOSE,
+    tls_log_mask,
+)
+from mta.tls.mgr import has_manager
+from mta.tls.misc import (
     BadCiphers,
     is_ticket_cipher,
     protocol_options,
     tls_bug_bits,
     tls_cipher_list,
-    tls_log_mask,
     tls_protocol_mask,
 )
 from mta.tls.resume import Resumption
@@ -243,9 +246,10 @@ class TlsServerEngine:
         cipher_grade: str,
         cipher_exclusions: str,
         deadline: bool = False,
+        failed: Callable[[HandshakeFailed], None] | None = None,
     ) -> Wait[TlsSession | None]:
         """The handshake with a client, whose stream is covered afterwards; None, after a line in
-        the log, where it fails.  With ``deadline`` the time limit is for all of it.
+        the log or ``failed``, where it fails.  With ``deadline`` the time limit is for all of it.
         """
         log, mask = self.process.log, self.log_mask
         if requirecert:
@@ -268,11 +272,26 @@ class TlsServerEngine:
             return None
         if mask & TLS_LOG_VERBOSE:
             log.info(f'{namaddr}: TLS cipher list "{ciphers}"')
-        return (
-            yield from self._accept(
-                stream, mask, namaddr, timeout, serverid, build, deadline=deadline
+        try:
+            return (
+                yield from self._accept(
+                    stream, mask, namaddr, timeout, serverid, build, deadline=deadline
+                )
             )
-        )
+        except HandshakeFailed as failure:
+            (failed or self._log_failure(namaddr))(failure)
+            return None
+
+    def _log_failure(self, namaddr: str) -> Callable[[HandshakeFailed], None]:
+        def log_it(failure: HandshakeFailed) -> None:
+            log = self.process.log
+            if failure.errors:
+                log.info(f"SSL_accept error from {namaddr}: -1")
+                tls_print_errors(log, failure.errors)
+            else:
+                log.info(f"SSL_accept error from {namaddr}: {failure.reason}")
+
+        return log_it
 
     def _accept(
         self,
@@ -284,36 +303,28 @@ class TlsServerEngine:
         build: _Builder,
         *,
         deadline: bool,
-    ) -> Wait[TlsSession | None]:
-        process, log = self.process, self.process.log
-        clock = process.now if deadline else None
+    ) -> Wait[TlsSession]:
+        """The handshake itself.  Raises HandshakeFailed."""
+        process, resumption = self.process, self._resumption
         try:
-            hello, context, key = yield from self._resumption.choose(
+            hello, context, key = yield from resumption.choose(
                 stream, timeout, build, mask, namaddr, serverid
             )
-            connection = SSL.Connection(context, None)
-            connection.set_accept_state()
-            tls = TlsConnection(connection, process.now if self.props.ask_ccert else None)
-            session = TlsSession(log, mask, namaddr, tls, am_server=True)
-            session.verify_depth = self.props.verifydepth
-            session.serverid = serverid
-            self._resumption.watch(session, key)
-            yield from tls.handshake(stream, timeout, clock=clock, wire=hello)
-        except HandshakeFailed as failed:
-            if failed.errors:
-                log.info(f"SSL_accept error from {namaddr}: -1")
-                tls_print_errors(log, failed.errors)
-            else:
-                log.info(f"SSL_accept error from {namaddr}: {failed.reason}")
-            return None
         except TimedOut:
-            log.info(f"SSL_accept error from {namaddr}: Connection timed out")
-            return None
+            raise HandshakeFailed("Connection timed out", []) from None
         except Gone as gone:
-            log.info(f"SSL_accept error from {namaddr}: {gone}")
-            return None
+            raise HandshakeFailed(str(gone), []) from None
+        connection = SSL.Connection(context, None)
+        connection.set_accept_state()
+        tls = TlsConnection(connection, process.now if self.props.ask_ccert else None)
+        session = TlsSession(process.log, mask, namaddr, tls, am_server=True)
+        session.verify_depth = self.props.verifydepth
+        session.serverid = serverid
+        resumption.watch(session, key)
+        clock = process.now if deadline else None
+        yield from tls.handshake(stream, timeout, clock=clock, wire=hello)
         stream.cover(tls)
-        yield from self._resumption.keep(session, context)
+        yield from resumption.keep(session, context)
         self._post_accept(session)
         return session
 

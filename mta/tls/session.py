@@ -16,7 +16,7 @@ from OpenSSL import SSL
 
 from mta.system import Gone, Stream, TimedOut, Wait
 from mta.tls.fprint import tls_cert_fprint, tls_pkey_fprint
-from mta.tls.misc import TLS_LOG_DEBUG
+from mta.tls.levels import TLS_LOG_DEBUG
 from mta.tls.verify import (
     X509_V_OK,
     register,

@@ -10,7 +10,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 from OpenSSL import SSL, crypto
 
-from mta.tls.misc import TLS_LOG_VERBOSE
+from mta.tls.levels import TLS_LOG_VERBOSE
 
 if TYPE_CHECKING:
     from mta.tls.session import TlsSession
