@@ -109,7 +109,10 @@ def stand_alone(cmd: Command) -> Wait[int]:
         yield None
 
     try:
-        yield from smtpd_service(Server(process), stream, stand_alone=open_message)
+        owner = process.system.accounts.by_name(process.conf.mail_owner)
+        server = Server(process, keys=cmd.user.uid in (0, owner.uid if owner else 0))
+        server.without_tls()
+        yield from smtpd_service(server, stream, stand_alone=open_message)
     except Fatal:
         return 1
     finally:

@@ -15,7 +15,7 @@ from mta.lib.string_list import StringList
 from mta.lib.xsasl import XsaslServerImpl, xsasl_server_init
 from mta.smtpd import tls
 from mta.smtpd.destination import Destination
-from mta.smtpd.milter import milter_create
+from mta.smtpd.milter_session import milter_create
 from mta.smtpd.state import MAIL_ERROR_MASKS, Session
 from mta.system import Wait
 from mta.tls.levels import server_level
@@ -74,11 +74,15 @@ class Checks(Protocol):
 class Server:
     """The settings of a process, in the order in which Postfix makes them."""
 
-    def __init__(self, process: Process, checks: Checks | None = None) -> None:
+    def __init__(
+        self, process: Process, checks: Checks | None = None, *, keys: bool = True
+    ) -> None:
         """Logs a fatal error, and raises Fatal, where a setting makes no sense.  ``checks`` stands
-        for :mod:`mta.smtpd.check`.
+        for :mod:`mta.smtpd.check`; ``keys`` tells whether the process may read keys, without which
+        there is no TLS.
         """
         self.process = process
+        self._keys = keys
         conf = process.conf
         self.checks: Checks = checks if checks is not None else _access_checks()
         self.noop_commands = StringList(process, "smtpd_noop_commands", conf.smtpd_noop_commands)
@@ -159,8 +163,12 @@ class Server:
         self.tls_auth_only: bool = conf.smtpd_tls_auth_only or self.enforce_tls
         self.use_tls = self.use_tls or self.enforce_tls
         self.tls: tls.TlsServer | None = None
-        if self.use_tls:
+        if self.use_tls and self._keys:
             self.tls = tls.tls_server_init(process, self)
+
+    def without_tls(self) -> None:
+        """No TLS, as with ``sendmail -bs``."""
+        self.use_tls = self.enforce_tls = self.tls_auth_only = False
 
     def _transparency(self) -> None:
         """``receive_override_options``, the before-queue filter's options, milters."""
