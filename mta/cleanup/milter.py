@@ -15,6 +15,7 @@ from mta.cleanup.milter_checks import checks_finish, checks_init
 from mta.cleanup.milter_edit import Edits
 from mta.cleanup.state import State
 from mta.lib.cleanup_strerror import cleanup_strerror
+from mta.lib.milters import HandOver, Reply, milters_create
 from mta.lib.requests import (
     CLEANUP_FLAG_DISCARD,
     CLEANUP_FLAG_HOLD,
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from mta.master.server import Process
 
 AF_INET = 2
-
-#: A reply of the milter library: ``H`` hold, ``D`` discard, ``S`` shut down, or an SMTP reply with
-#: an enhanced status code; None: go on.
-Reply = str | None
 
 
 class Milters(Protocol):
@@ -72,17 +69,12 @@ class Milters(Protocol):
 #: What makes the client side of milters: a list of endpoints as in ``non_smtpd_milters``.
 MilterFactory = Callable[["Process", str], Milters]
 
-#: Set by the milter client, where there is one.
-factory: MilterFactory | None = None
+#: The milter client.
+factory: MilterFactory = milters_create
 
 
-def non_smtpd_milters(process: Process, spec: str) -> Milters | None:
+def non_smtpd_milters(process: Process, spec: str) -> Milters:
     """The milters for mail that does not come by SMTP."""
-    if factory is None:
-        process.log.warning(
-            "the Milter client is not implemented yet: non_smtpd_milters is ignored"
-        )
-        return None
     return factory(process, spec)
 
 
@@ -141,9 +133,9 @@ def macro_value(state: State, name: str) -> str | None:
     return value() if value is not None else None
 
 
-def receive(state: State, milters: Milters) -> None:
+def receive(state: State, sent: HandOver) -> None:
     """smtpd(8) hands over its milters."""
-    state.milters = milters
+    state.milters = milters = sent.receive(state.process)
     state.wants_padding = True
     _callbacks(state, milters)
 
@@ -239,9 +231,7 @@ def emul_rcpt(state: State, milters: Milters, recipient: str) -> Wait[None]:
     state.milter_ext_rcpt = quote_821_local(recipient) if recipient else ""
     reply = yield from milters.rcpt_event(0, [state.milter_ext_rcpt])
     if reply is not None and apply(state, "RCPT", reply) is not None:
-        state.warn(
-            "milter configuration error: can't reject recipient in non-smtpd(8) submission"
-        )
+        state.warn("milter configuration error: can't reject recipient in non-smtpd(8) submission")
         state.warn("message not accepted, try again later")
         state.reason = "4.3.5 Server configuration error"
         state.smtp_reply = None

@@ -390,4 +390,3 @@ class Edits:
             self._panic("cleanup_repl_body", f"bad command: {command}")
         return self._outcome()
         yield None
-

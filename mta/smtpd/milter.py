@@ -1,28 +1,9 @@
-"""What smtpd(8) asks of the milters (milter8(3)), and what it makes of their answers.
-
-A client for them plugs in as :data:`factory`; until then ``smtpd_milters`` is a loud warning.
-"""
+"""What smtpd(8) makes of the answers of milters (check_milter_reply)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from mta.lib.requests import CLEANUP_FLAG_DISCARD, CLEANUP_FLAG_HOLD
 from mta.smtpd.state import MAIL_ERROR_POLICY, MAIL_ERROR_SOFTWARE, MilterSession, Session
-
-if TYPE_CHECKING:
-    from mta.master.server import Process
-
-MilterFactory = Callable[[Session], MilterSession]
-
-
-def milter_create(process: Process) -> MilterFactory | None:
-    """What makes the milters' side of a session; None where there are none."""
-    if not process.conf.smtpd_milters:
-        return None
-    process.log.warning("the Milter client is not implemented yet: smtpd_milters is ignored")
-    return None
 
 
 def milters_of(session: Session) -> MilterSession | None:

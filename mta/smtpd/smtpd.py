@@ -16,8 +16,7 @@ DIAGNOSTICS
     ``disconnect from`` with the number of commands that were given and of those that succeeded.
 
 BUGS
-    STARTTLS waits for a TLS engine, milters for a client, and what debug_peer_list names is not
-    logged in detail; each is said in the log when it is asked for.
+    What debug_peer_list names is not logged in detail, which is said in the log.
 
 CONFIGURATION PARAMETERS
     The connection: smtpd_banner, smtpd_timeout, smtpd_per_record_deadline, smtpd_peername_lookup,

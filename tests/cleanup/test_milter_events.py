@@ -239,11 +239,3 @@ def test_without_the_flag_milters_hear_nothing(make: Callable[..., Any]) -> None
     postfix, milters = make()
     postfix.send("", flags=EXTERNAL & ~(1 << 6))
     assert milters.events == ["disconnect"]
-
-
-def test_a_missing_milter_client_is_told_of(site: Site) -> None:
-    if milter.factory is not None:
-        pytest.skip("there is a Milter client")
-    postfix = site("non_smtpd_milters = inet:127.0.0.1:9\n")
-    postfix.send("")
-    assert any("not implemented" in line for line in postfix.log())
