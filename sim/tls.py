@@ -172,7 +172,8 @@ def _verify(context: SSL.Context, spec: TlsSpec) -> None:
 @lru_cache(maxsize=256)
 def _loaded(pem: bytes) -> tuple[Any, ...]:
     """The key and the certificates of a file that holds them all."""
-    return (load_pem_private_key(pem, None), *x509.load_pem_x509_certificates(pem))
+    key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+    return (key, *x509.load_pem_x509_certificates(pem))
 
 
 class Saboteur:

@@ -203,7 +203,7 @@ def _load_key(process: Process, context: SSL.Context, path: str) -> list[str]:
     except OSError as error:
         return _no_own_file(error, path, 367)
     try:
-        key: Any = load_pem_private_key(pem, None)
+        key = _private_key(pem)
     except (ValueError, TypeError):
         return [
             "1E08010C:DECODER routines::unsupported:../crypto/encode_decode/decoder_lib.c:103:"
@@ -217,6 +217,15 @@ def _load_key(process: Process, context: SSL.Context, path: str) -> list[str]:
             return [_MISMATCH]
         return [str(entry)[6:] for entry in _errors(error)]
     return []
+
+
+@lru_cache(maxsize=64)
+def _private_key(pem: bytes) -> Any:
+    """A key; whether its numbers fit together is not checked, which would take long.
+
+    Raises ValueError, TypeError.
+    """
+    return load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
 
 
 def _errors(error: SSL.Error) -> Any:
