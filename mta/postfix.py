@@ -23,6 +23,7 @@ MODULES = (
     "mta.cleanup.cleanup",
     "mta.commands.postcat",
     "mta.commands.postconf",
+    "mta.commands.postfix",
     "mta.commands.postmap",
     "mta.commands.postqueue",
     "mta.commands.postsuper",
@@ -87,6 +88,8 @@ class Postfix:
         self.host = Host.of(system)
         self.master: Master | None = None
         self.running = False
+        self._main_text = b""
+        self._main_cf = MainCf()
 
     # -- the mail system as a whole -----------------------------------------------------------
 
@@ -100,6 +103,7 @@ class Postfix:
         main_cf, entries, conf = read
         self._make_directories(conf)
         self.master = Master(self.system, main_cf, entries, conf)
+        self.master.control = self
         self.master.log.info(
             f"daemon started -- version {mail_version}, configuration {self.config_dir}"
         )
@@ -148,6 +152,11 @@ class Postfix:
         except OSError as error:
             log.info(f"fatal: open {error.filename}: {error.strerror}")
             return None
+        for level, line in master_cf.log:
+            log.info(line if level == "info" else f"{level}: {line}")
+        if master_cf.error is not None:
+            log.info(f"fatal: {master_cf.error}")
+            return None
         return main_cf, master_cf.entries, conf
 
     def _make_directories(self, conf: Conf) -> None:
@@ -173,7 +182,7 @@ class Postfix:
         account = self.system.accounts.by_name(user)
         if account is None:
             return CommandResult(1, f"{name}: unknown user {user}\n")
-        process = master.new_process(name)
+        process = master.new_process(name, main_cf=self._current(master))
         cmd = Command(process, name, list(argv[1:]), account, stdin)
         process.log = CommandLog(
             self.system, process.log.tag, process.pid, name, cmd.output, name in QUIET
@@ -188,7 +197,20 @@ class Postfix:
             read = self._read()
             if read is not None:
                 self.master = Master(self.system, *read)
+                self.master.control = self
         return self.master
+
+    def _current(self, master: Master) -> MainCf:
+        """``main.cf`` as it is now, which a running mail system may not have read yet."""
+        path = f"{self.config_dir}/main.cf"
+        try:
+            data = self.system.files.read(path)
+        except OSError:
+            return master.main_cf
+        if data != self._main_text:
+            self._main_text = data
+            self._main_cf = parse_main_cf(data.decode("utf-8", "surrogateescape"), path)
+        return self._main_cf
 
     def process(self, program: str) -> Process:
         """A process outside all services, for tests and tools."""

@@ -67,6 +67,8 @@ _FLAGS = {
     "w": (DICT_FLAG_DUP_WARN | DICT_FLAG_DUP_REPLACE, DICT_FLAG_DUP_IGNORE),
     "u": (DICT_FLAG_UTF8_REQUEST, 0),
 }
+#: What stands between key and value in the answers to ``-q -``.
+_ANSWER = {"postmap": "\t", "postalias": ":\t"}
 _DEFAULT_FLAGS = DICT_FLAG_DUP_WARN | DICT_FLAG_FOLD_FIX | DICT_FLAG_UTF8_REQUEST
 
 
@@ -103,7 +105,7 @@ def _main(cmd: Command, kind: str) -> Wait[int]:
     if options.delete is not None:
         return (yield from _delete(cmd, options.delete, locked))
     if options.query == "-":
-        return (yield from _queries(cmd, options, locked))
+        return (yield from _queries(cmd, kind, options, locked))
     if options.query is not None:
         return (yield from _query(cmd, options.query, locked))
     if options.sequence:
@@ -183,7 +185,7 @@ def _query(cmd: Command, key: str, flags: int) -> Wait[int]:
     return 1
 
 
-def _queries(cmd: Command, options: _Options, flags: int) -> Wait[int]:
+def _queries(cmd: Command, kind: str, options: _Options, flags: int) -> Wait[int]:
     """``-q -``: the keys are the lines, or the headers and body lines, of the input."""
     tables: dict[str, Dict] = {}
     found = False
@@ -193,7 +195,7 @@ def _queries(cmd: Command, options: _Options, flags: int) -> Wait[int]:
                 tables[spec] = _open(cmd, spec, O_RDONLY, flags)
             value = yield from _lookup(cmd, tables[spec], key)
             if value is not None:
-                cmd.write(f"{key}\t{value}\n")
+                cmd.write(f"{key}{_ANSWER[kind]}{value}\n")
                 found = True
                 break
     return 0 if found else 1
@@ -305,4 +307,6 @@ def _update(cmd: Command, table: Dict, key: str, value: str) -> Wait[None]:
     try:
         yield from table.update(key, value)
     except TableError as error:
-        cmd.process.log.fatal(f"table {table.name}: write error: {error.errno_text}")
+        # What errno has from before, where the table does not say more.
+        why = error.errno_text if len(error.args) > 1 else "Invalid argument"
+        cmd.process.log.fatal(f"table {table.name}: write error: {why}")

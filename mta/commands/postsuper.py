@@ -96,6 +96,13 @@ def postsuper(cmd: Command) -> Wait[int]:
     yield
 
 
+def check_structure(cmd: Command, queues: tuple[str, ...]) -> None:
+    """What postsuper(1) does when nothing is asked for: purge, and put files at their places; in
+    all queues, or in some.
+    """
+    _Work(cmd).sweep(queues or _ALL, True, True)
+
+
 def _default(letter: str) -> tuple[str, ...]:
     return {"h": _HOLD, "H": (MAIL_QUEUE_HOLD,)}.get(letter, _ALL)
 

@@ -109,6 +109,7 @@ class Master:
         self._closers: list[Callable[[], None]] = []
         self._timers: dict[str, Any] = {}
         self.running = False
+        self.control: object = None  #: what starts and stops the whole, for postfix(1)
         self._began = 0  #: when master was started, microseconds
         self._views: dict[tuple[str, str], Conf] = {}  #: of processes whose start gave no warning
         self._persistent: dict[str, dict[str, Any]] = {}
@@ -168,11 +169,18 @@ class Master:
     # -- processes ----------------------------------------------------------------------------
 
     def new_process(
-        self, program: str, service: str = "", overrides: Mapping[str, str] | None = None
+        self,
+        program: str,
+        service: str = "",
+        overrides: Mapping[str, str] | None = None,
+        main_cf: MainCf | None = None,
     ) -> Process:
-        """A process that does not belong to a service's pool: a command such as sendmail(1)."""
+        """A process that does not belong to a service's pool: a command such as sendmail(1).
+        Commands read ``main.cf`` as it is now, not as master(8) has read it.
+        """
         pid = next(self.pids)
-        conf = self.conf.for_process(program, self.main_cf, overrides or {}, process_id=pid)
+        main = self.main_cf if main_cf is None else main_cf
+        conf = self.conf.for_process(program, main, overrides or {}, process_id=pid)
         process = Process(
             self, program, service or program, pid, conf, f"{conf.syslog_name}/{program}"
         )

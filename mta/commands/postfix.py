@@ -1,0 +1,135 @@
+"""postfix(1) - control of the mail system.
+
+DESCRIPTION
+    ``start``, ``stop``, ``abort``, ``reload``, ``flush``, ``check``, ``status``.  Most of what it
+    says is said by postfix-script, in whose name it is logged.
+
+DIAGNOSTICS
+    ``starting``, ``stopping``, ``aborting``, ``refreshing the Postfix mail system``; ``fatal: the
+    Postfix mail system is (not|already) running``.
+
+CONFIGURATION PARAMETERS
+    config_directory, queue_directory, syslog_name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from mta.commands.command import Command, command
+from mta.commands.postqueue import flush_queue
+from mta.commands.postsuper import check_structure
+from mta.lib.log import Log
+from mta.system import Wait
+
+_USAGE = "usage: postfix [-c config_dir] [-Dv] command"
+_DOWN = "the Postfix mail system is not running"
+
+
+class Control(Protocol):
+    """The mail system as a whole (:class:`mta.postfix.Postfix`)."""
+
+    running: bool
+
+    def start(self) -> bool:
+        """Starts it; False where it cannot."""
+
+    def stop(self) -> None:
+        """Stops it."""
+
+    def reload(self) -> bool:
+        """Has it read its configuration again."""
+
+
+@command("postfix")
+def postfix(cmd: Command) -> Wait[int]:
+    """Does one thing to the mail system."""
+    log = cmd.process.log
+    for _ in cmd.options("c:Dv", _USAGE):
+        pass
+    if cmd.user.uid:
+        log.fatal("the postfix command is reserved for the superuser")
+    if len(cmd.args) != 1:
+        log.fatal(_USAGE)
+    verb = cmd.args[0]
+    if verb == "flush":
+        return (yield from flush_queue(cmd))
+    action = _ACTIONS.get(verb)
+    script = Log(
+        cmd.process.system, f"{cmd.process.conf.syslog_name}/postfix-script", cmd.process.pid
+    )
+    if action is None:
+        script.info(f"error: unknown command: '{verb}'")
+        script.info(
+            "fatal: usage: postfix start (or stop, reload, abort, flush, check, status, "
+            "set-permissions, upgrade-configuration)"
+        )
+        return 1
+    return action(cmd, cast(Control, cmd.process.master.control), script)
+
+
+def _need(control: Control, script: Log) -> bool:
+    if not control.running:
+        script.info(f"fatal: {_DOWN}")
+    return control.running
+
+
+def _start(cmd: Command, control: Control, script: Log) -> int:
+    if control.running:
+        script.info("fatal: the Postfix mail system is already running")
+        return 1
+    script.info("starting the Postfix mail system")
+    if control.start():
+        return 0
+    script.info("fatal: mail system startup failed")
+    return 1
+
+
+def _stop(cmd: Command, control: Control, script: Log) -> int:
+    if not _need(control, script):
+        return 1
+    script.info("stopping the Postfix mail system")
+    control.stop()
+    return 0
+
+
+def _abort(cmd: Command, control: Control, script: Log) -> int:
+    if not _need(control, script):
+        return 1
+    script.info("aborting the Postfix mail system")
+    control.stop()
+    return 0
+
+
+def _reload(cmd: Command, control: Control, script: Log) -> int:
+    if not _need(control, script):
+        return 1
+    script.info("refreshing the Postfix mail system")
+    check_structure(cmd, ("active",))
+    control.reload()
+    check_structure(cmd, ())
+    return 0
+
+
+def _check(cmd: Command, control: Control, script: Log) -> int:
+    check_structure(cmd, ())
+    return 0
+
+
+def _status(cmd: Command, control: Control, script: Log) -> int:
+    if not control.running:
+        script.info(_DOWN)
+        return 1
+    script.info(f"the Postfix mail system is running: PID: {cmd.process.master.pid}")
+    return 0
+
+
+_ACTIONS: dict[str, Callable[[Command, Control, Log], int]] = {
+    "start": _start,
+    "stop": _stop,
+    "abort": _abort,
+    "reload": _reload,
+    "check": _check,
+    "status": _status,
+}
