@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from postlab.lab import Lab
-from sim.certs import CERTIFICATE_KINDS
 from sim.peers.tls import Sabotage, TlsSpec
 
 FROM = "198.51.100.7"
@@ -298,124 +297,6 @@ def test_auth_waits_for_tls() -> None:
     assert "530" not in "".join(session(world, None, *MAIL))
 
 
-# --- client certificates --------------------------------------------------------------------------
-
-GOOD = ("valid", "wrong-name", "wildcard", "intermediate")
-CCERT = "smtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1, untrusted\nsmtpd_tls_received_header = yes\n"
-
-REASONS = {
-    "expired": "client certificate verification failed for X: certificate has expired",
-    "not-yet-valid": "client certificate verification failed for X: certificate not yet valid",
-    "self-signed": "certificate verification failed for X: self-signed certificate",
-    "missing-intermediate":
-        "certificate verification failed for X: untrusted issuer /CN=Test Intermediate",
-    "untrusted": "certificate verification failed for X: untrusted issuer /CN=Other Root",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-@pytest.mark.parametrize("kind", [kind for kind in CERTIFICATE_KINDS if kind != "weak-key"])
-def test_certificates_of_clients_are_judged(kind: Any, version: Any) -> None:
-    world = lab(CCERT)
-    session(world, TlsSpec(cert=kind, names=("client.test",), max=version), *MAIL)
-    lines = log_of(world)[1:]
-    trust = "Trusted" if kind in GOOD else "Untrusted"
-    if kind not in GOOD:
-        assert lines.pop(0) == REASONS[kind].replace("X", "unknown[198.51.100.7]")
-    assert lines[0].startswith(f"{trust} TLS connection established from unknown[198.51.100.7]: ")
-    (mail,) = world.run().outcome.delivered
-    verdict = "verified OK" if kind in GOOD else "not verified"
-    assert "\t(Client CN " in mail.message and f"({verdict}))\n" in mail.message
-
-
-def test_a_client_without_a_certificate_is_anonymous() -> None:
-    world = lab(CCERT)
-    session(world, TLS, *MAIL)
-    assert log_of(world)[1].startswith("Anonymous TLS connection established")
-    assert "\t(Client did not present a certificate)\n" in world.run().outcome.delivered[0].message
-
-
-REQUIRED = [
-    (TLS, "No client certificate presented"),
-    (TlsSpec(cert="expired", names=("client.test",)), "Client certificate not trusted"),
-]
-
-
-@pytest.mark.parametrize(("tls", "why"), REQUIRED)
-def test_where_a_certificate_is_required_others_are_sent_away(tls: TlsSpec, why: str) -> None:
-    world = lab("smtpd_tls_security_level = encrypt\nsmtpd_tls_req_ccert = yes")
-    said = session(world, tls)
-    assert said[-4:-2] == ["C: EHLO client.test", f"S: 421 4.7.1 mx.example.org Error: {why}"]
-    assert f"NOQUEUE: abort: TLS from unknown[198.51.100.7]: {why}" in log_of(world)
-    assert any("250 2.1.5" in line for line in session(world, CERT, *MAIL))
-
-
-def test_the_chain_may_be_too_long() -> None:
-    world = lab(CCERT + "smtpd_tls_ccert_verifydepth = 0")
-    session(world, CERT)
-    assert log_of(world)[1] == (
-        "certificate verification failed for unknown[198.51.100.7]: "
-        "certificate chain longer than limit(0)"
-    )
-
-
-RELAY = "RCPT TO:<b@elsewhere.test>"
-
-
-@pytest.mark.parametrize(
-    ("restriction", "kind", "permitted"),
-    [
-        ("permit_tls_all_clientcerts", "valid", True),
-        ("permit_tls_all_clientcerts", "expired", False),
-        ("permit_tls_all_clientcerts", "none", False),
-        ("permit_tls_clientcerts", "valid", True),
-        ("permit_tls_clientcerts", "self-signed", False),
-        ("check_ccert_access hash:/etc/postfix/certs", "valid", True),
-        ("check_ccert_access hash:/etc/postfix/certs", "self-signed", False),
-    ],
-)
-def test_certificates_permit_to_relay(restriction: str, kind: Any, permitted: bool) -> None:
-    from mta.tls.fprint import tls_cert_fprint
-
-    world = lab(
-        "smtpd_tls_ask_ccert = yes\nrelay_clientcerts = hash:/etc/postfix/certs\n"
-        f"smtpd_tls_fingerprint_digest = sha1\nsmtpd_relay_restrictions = {restriction}, reject",
-        files={"certs": "none OK\n"},
-    )
-    leaf = world.stage.tls.authority.issue("valid", ["client.test"]).leaf
-    world.write_file("certs", f"{tls_cert_fprint(leaf, 'sha1')} OK\n")
-    world.command("postmap /etc/postfix/certs")
-    said = session(world, TlsSpec(cert=kind, names=("client.test",)), MAIL[0], RELAY)
-    assert ("S: 250 2.1.5 Ok" in said) is permitted, said
-
-
-def test_policy_servers_learn_of_the_encryption() -> None:
-    world = lab(
-        "smtpd_tls_ask_ccert = yes\n"
-        "smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:10031\n"
-    ).policy("inet:127.0.0.1:10031", "DUNNO")
-    session(world, TlsSpec(cert="valid", names=("client.test",)), *MAIL[:2])
-    (request,) = world.run().outcome.policy["inet:127.0.0.1:10031"]
-    assert {k: v for k, v in request.items() if k.startswith(("ccert_s", "ccert_i", "encr"))} == {
-        "ccert_subject": "client.test",
-        "ccert_issuer": "Test+20Root",
-        "encryption_protocol": "TLSv1.3",
-        "encryption_cipher": "TLS_AES_256_GCM_SHA384",
-        "encryption_keysize": "256",
-    }
-
-
-def test_certificates_of_clients_expire_in_the_time_of_the_world() -> None:
-    world = lab(CCERT)
-    pem = world.stage.tls.authority.issue("valid", ["client.test"]).pem
-    tls = TlsSpec(pem=pem)
-    session(world, tls)
-    world.advance("366d")
-    session(world, tls)
-    found = [line.partition(" from ")[0] for line in log_of(world) if " TLS connection " in line]
-    assert found == ["Trusted TLS connection established", "Untrusted TLS connection established"]
-
-
 # --- sessions that are resumed --------------------------------------------------------------------
 
 RESUME = TlsSpec(resume=True)
@@ -458,7 +339,7 @@ def test_sessions_are_resumed_while_tlsmgr_keeps_them(
 
 def test_a_resumed_session_remembers_who_the_client_is() -> None:
     for kind, trust in (("valid", "Trusted"), ("self-signed", "Untrusted")):
-        world = lab(CCERT + "smtpd_tls_loglevel = 1, cache, untrusted")
+        world = lab("smtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1, cache, untrusted")
         tls = TlsSpec(cert=kind, names=("client.test",), resume=True)  # type: ignore[arg-type]
         session(world, tls)
         session(world, tls)
