@@ -116,6 +116,8 @@ class Stage:
         self._install_commands()
         for name, peer in scenario.peers.items():
             self.add_peer(name, peer)
+        for client in scenario.clients:
+            self.machine_at(str(client.source))
         for endpoint, policy in scenario.policy.items():
             self.add_policy(endpoint, policy)
         for endpoint, milter in scenario.milters.items():
