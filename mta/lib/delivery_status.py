@@ -6,7 +6,7 @@ whether the recipient is finished (True) or stays in the queue (False).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mta.lib.clients import flush_site, verify_update
@@ -37,6 +37,160 @@ if TYPE_CHECKING:
 NO_RELAY_AGENT = "none"
 
 
+@dataclass(slots=True)
+class _Report:
+    """One thing to say of one recipient."""
+
+    process: Process
+    flags: int
+    queue_id: str
+    stats: MsgStats
+    recipient: Recipient
+    relay: str
+    dsn: Dsn
+
+    def check(self, who: str, first: str) -> None:
+        """Replaces a status code that is not of that class by X.0.0, with a warning."""
+        if self.dsn.status[:1] != first or not dsn_valid(self.dsn.status):
+            self.process.log.warning(f'{who}: ignoring dsn code "{self.dsn.status}"')
+            self.dsn = replace(self.dsn, status=f"{first}.0.0")
+
+    def filter(self) -> Wait[None]:
+        """Lets the delivery status filter have its say."""
+        self.dsn = (yield from dsn_filter(self.process, self.dsn)) or self.dsn
+
+    def act(self, action: str) -> None:
+        """Sets the action of the DSN."""
+        self.dsn = replace(self.dsn, action=action)
+
+    def log(self, status: str) -> None:
+        """The line of the mail log."""
+        log_adhoc(
+            self.process, self.queue_id, self.stats, self.recipient, self.relay, self.dsn, status
+        )
+
+    def warn_failed(self, service: str) -> None:
+        """Warns that an internal service failed."""
+        self.process.log.warning(f"{self.queue_id}: {service} service failure")
+
+    def append(self, service: str, dsn: Dsn) -> Wait[bool]:
+        """Adds an entry to the logfile of bounce, defer or trace; whether that was done."""
+        request = AppendRequest(self.flags, self.queue_id, self.recipient, self.relay, dsn)
+        return (yield from _tell(self.process, service, request))
+
+    def recorded(self) -> Wait[bool]:
+        """Adds to the trace logfile where the sender wants a record; False where that failed."""
+        return not self.flags & DEL_REQ_FLAG_RECORD or (yield from self.trace())
+
+    def trace(self) -> Wait[bool]:
+        """Adds to the trace logfile; sendmail -bv deliveries are logged here too."""
+        dsn = self.dsn
+        if self.relay != NO_RELAY_AGENT:
+            dsn = replace(dsn, reason=f"delivery via {self.relay}: {dsn.reason}")
+        service = self.process.conf.trace_service_name
+        if not (yield from self.append(service, dsn)):
+            self.warn_failed(service)
+            return False
+        if self.flags & DEL_REQ_FLAG_USR_VRFY:
+            self.log(self.dsn.action)
+        return True
+
+    def probe(self, action: str, rcpt_status: int) -> Wait[bool | None]:
+        """The outcome of an address verification probe; None where the delivery is a real one."""
+        if self.flags & DEL_REQ_FLAG_MTA_VRFY:
+            self.act(action)
+            return (yield from self.verify(rcpt_status))
+        if self.flags & DEL_REQ_FLAG_USR_VRFY:
+            self.act(action)
+            return (yield from self.trace())
+        return None
+
+    def verify(self, rcpt_status: int) -> Wait[bool]:
+        """Tells verify(8) the outcome of its probe, for the address before and after aliases."""
+        process, reason = self.process, self.dsn.reason
+        action, status = self.dsn.action, VRFY_STAT_OK
+        if process.conf.address_verify_negative_cache or rcpt_status == RCPT_OK:
+            orig, address = self.recipient.orig_addr, self.recipient.address
+            status = yield from verify_update(process, orig, rcpt_status, reason)
+            if status == VRFY_STAT_OK and address.casefold() != orig.casefold():
+                status = yield from verify_update(process, address, rcpt_status, reason)
+        else:
+            action = "undeliverable-but-not-cached"
+        if status != VRFY_STAT_OK:
+            self.warn_failed(process.conf.address_verify_service_name)
+            return False
+        self.log(action)
+        return True
+
+    def bounce(self) -> Wait[bool]:
+        """The recipient failed: an entry in the bounce logfile (with ``soft_bounce``: defer)."""
+        done = yield from self.probe("undeliverable", RCPT_BOUNCE)
+        if done is not None:
+            return done
+        conf = self.process.conf
+        if conf.soft_bounce:
+            if self.flags & BOUNCE_FLAG_CLEAN:
+                return False
+            self.dsn = replace(self.dsn, status="4" + self.dsn.status[1:], action="delayed")
+            service, status = conf.defer_service_name, "SOFTBOUNCE"
+        else:
+            self.act("failed")
+            service, status = conf.bounce_service_name, "bounced"
+        if (yield from self.append(service, self.dsn)) and (yield from self.recorded()):
+            self.log(status)
+            return not conf.soft_bounce
+        return (yield from self.bounce_failed())
+
+    def bounce_now(self, notice: FlushRequest) -> Wait[bool]:
+        """The recipient failed, and its sender is told at once (bounce_one_intern)."""
+        done = yield from self.probe("undeliverable", RCPT_BOUNCE)
+        if done is not None:
+            return done
+        if self.process.conf.soft_bounce:
+            return (yield from self.bounce())
+        self.act("failed")
+        request = notice._replace(
+            kind="one",
+            flags=self.flags,
+            recipient=self.recipient,
+            relay=self.relay,
+            dsn=self.dsn,
+        )
+        service = self.process.conf.bounce_service_name
+        if (yield from _tell(self.process, service, request)) and (yield from self.recorded()):
+            self.log("bounced")
+            return True
+        return (yield from self.bounce_failed())
+
+    def bounce_failed(self) -> Wait[bool]:
+        """bounce(8) or trace(8) failed: the recipient stays in the queue."""
+        if self.flags & BOUNCE_FLAG_CLEAN:
+            return False
+        conf = self.process.conf
+        reason = f"{conf.bounce_service_name} or {conf.trace_service_name} service failure"
+        self.dsn = replace(self.dsn, status="4.3.0", reason=reason)
+        return (yield from self.defer())
+
+    def defer(self) -> Wait[bool]:
+        """The recipient has to wait: an entry in the defer logfile, and for fast flush."""
+        done = yield from self.probe("undeliverable", RCPT_DEFER)
+        if done is not None:
+            return done
+        conf = self.process.conf
+        self.act("delayed")
+        if not (yield from self.append(conf.defer_service_name, self.dsn)):
+            self.warn_failed(conf.defer_service_name)
+        self.log("deferred")
+        if not (yield from self.recorded()):
+            self.warn_failed(conf.trace_service_name)
+        _, at, domain = self.recipient.address.rpartition("@")
+        if at and domain:
+            status = yield from flush_site(self.process, "add", domain, self.queue_id)
+            if status not in (FLUSH_STAT_OK, FLUSH_STAT_DENY):
+                self.warn_failed(conf.flush_service_name)
+        return False
+
+
 def sent(
     process: Process,
     flags: int,
@@ -47,28 +201,24 @@ def sent(
     dsn: Dsn,
 ) -> Wait[bool]:
     """The recipient got the message: logs ``status=sent``; may write a trace record."""
-    dsn = _checked(process, "sent", "2", dsn)
-    dsn = (yield from dsn_filter(process, dsn)) or dsn
-    if flags & DEL_REQ_FLAG_MTA_VRFY:
-        dsn = replace(dsn, action="deliverable")
-        return (yield from _verify(process, queue_id, stats, recipient, relay, dsn, RCPT_OK))
-    if flags & DEL_REQ_FLAG_USR_VRFY:
-        dsn = replace(dsn, action="deliverable")
-        return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
-    if not dsn.action:
-        dsn = replace(dsn, action="delivered")
+    report = _Report(process, flags, queue_id, stats, recipient, relay, dsn)
+    report.check("sent", "2")
+    yield from report.filter()
+    done = yield from report.probe("deliverable", RCPT_OK)
+    if done is not None:
+        return done
+    if not report.dsn.action:
+        report.act("delivered")
     notify = recipient.dsn_notify
     delayed = flags & DEL_REQ_FLAG_REC_DLY_SENT and (not notify or notify & DSN_NOTIFY_DELAY)
     for wanted in (flags & DEL_REQ_FLAG_RECORD or delayed, notify & DSN_NOTIFY_SUCCESS):
-        if wanted and not (
-            yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn)
-        ):
-            service = process.conf.trace_service_name
-            failed = replace(dsn, status="4.3.0", reason=f"{queue_id}: {service} service failed")
+        if wanted and not (yield from report.trace()):
+            reason = f"{queue_id}: {process.conf.trace_service_name} service failed"
+            failed = replace(report.dsn, status="4.3.0", reason=reason)
             return (
                 yield from defer_append(process, flags, queue_id, stats, recipient, relay, failed)
             )
-    log_adhoc(process, queue_id, stats, recipient, relay, dsn, "sent")
+    report.log("sent")
     return True
 
 
@@ -82,11 +232,10 @@ def bounce_append(
     dsn: Dsn,
 ) -> Wait[bool]:
     """The recipient failed for good: logs ``status=bounced`` and adds to the bounce logfile."""
-    dsn = _checked(process, "bounce_append", "5", dsn)
-    filtered = yield from dsn_filter(process, dsn)
-    if filtered is not None and filtered.status[0] == "4":
-        return (yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered))
-    return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, filtered or dsn))
+    report = _Report(process, flags, queue_id, stats, recipient, relay, dsn)
+    report.check("bounce_append", "5")
+    yield from report.filter()
+    return (yield from report.defer() if report.dsn.status[0] == "4" else report.bounce())
 
 
 def defer_append(
@@ -99,11 +248,10 @@ def defer_append(
     dsn: Dsn,
 ) -> Wait[bool]:
     """The recipient has to wait: logs ``status=deferred`` and adds to the defer logfile."""
-    dsn = _checked(process, "defer_append", "4", dsn)
-    filtered = yield from dsn_filter(process, dsn)
-    if filtered is not None and filtered.status[0] == "5":
-        return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, filtered))
-    return (yield from _defer(process, flags, queue_id, stats, recipient, relay, filtered or dsn))
+    report = _Report(process, flags, queue_id, stats, recipient, relay, dsn)
+    report.check("defer_append", "4")
+    yield from report.filter()
+    return (yield from report.bounce() if report.dsn.status[0] == "5" else report.defer())
 
 
 def bounce_one(
@@ -118,9 +266,12 @@ def bounce_one(
     """One recipient failed and its sender is told at once, without a logfile (bounce_one(3)).
     ``notice`` holds the message's facts; recipient, relay and dsn are filled in here.
     """
-    dsn = _checked(process, "bounce_one", "5", dsn)
-    dsn = (yield from dsn_filter(process, dsn)) or dsn
-    return (yield from _report_one(process, flags, notice, stats, recipient, relay, dsn))
+    report = _Report(process, flags, notice.queue_id, stats, recipient, relay, dsn)
+    report.check("bounce_one", "5")
+    yield from report.filter()
+    if report.dsn.status[0] == "4":
+        return (yield from report.defer())
+    return (yield from report.bounce_now(notice))
 
 
 def defer_one(
@@ -135,38 +286,12 @@ def defer_one(
     """One recipient has to wait; should a filter decide otherwise, ``notice`` is for the sender's
     notification (defer_one(3)).
     """
-    dsn = _checked(process, "defer_one", "4", dsn)
-    dsn = (yield from dsn_filter(process, dsn)) or dsn
-    return (yield from _report_one(process, flags, notice, stats, recipient, relay, dsn))
-
-
-def _report_one(
-    process: Process,
-    flags: int,
-    notice: FlushRequest,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-) -> Wait[bool]:
-    """Defers or bounces one recipient, after the filter."""
-    queue_id = notice.queue_id
-    if dsn.status[0] == "4":
-        return (yield from _defer(process, flags, queue_id, stats, recipient, relay, dsn))
-    done = yield from _probe(process, flags, queue_id, stats, recipient, relay, dsn, RCPT_BOUNCE)
-    if done is not None:
-        return done
-    if process.conf.soft_bounce:
-        return (yield from _bounce(process, flags, queue_id, stats, recipient, relay, dsn))
-    dsn = replace(dsn, action="failed")
-    request = notice._replace(kind="one", flags=flags, recipient=recipient, relay=relay, dsn=dsn)
-    if (yield from _tell(process, process.conf.bounce_service_name, request)) and (
-        not flags & DEL_REQ_FLAG_RECORD
-        or (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
-    ):
-        log_adhoc(process, queue_id, stats, recipient, relay, dsn, "bounced")
-        return True
-    return (yield from _bounce_failed(process, flags, queue_id, stats, recipient, relay, dsn))
+    report = _Report(process, flags, notice.queue_id, stats, recipient, relay, dsn)
+    report.check("defer_one", "4")
+    yield from report.filter()
+    if report.dsn.status[0] == "5":
+        return (yield from report.bounce_now(notice))
+    return (yield from report.defer())
 
 
 def bounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
@@ -209,7 +334,8 @@ def trace_append(
     dsn: Dsn,
 ) -> Wait[bool]:
     """Adds an entry to the trace logfile: what becomes of a recipient (trace_append(3))."""
-    return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
+    report = _Report(process, flags, queue_id, stats, recipient, relay, dsn)
+    return (yield from report.trace())
 
 
 def trace_flush(process: Process, request: FlushRequest) -> Wait[bool]:
@@ -221,163 +347,9 @@ def trace_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     return False
 
 
-def _checked(process: Process, who: str, first: str, dsn: Dsn) -> Dsn:
-    """The DSN, its status replaced by X.0.0 (with a warning) where it is not of that class."""
-    if dsn.status[:1] != first or not dsn_valid(dsn.status):
-        process.log.warning(f'{who}: ignoring dsn code "{dsn.status}"')
-        return replace(dsn, status=f"{first}.0.0")
-    return dsn
-
-
 def _tell(process: Process, service: str, request: AppendRequest | FlushRequest) -> Wait[bool]:
     """One request to bounce(8) under one of its names; whether it was done."""
     try:
         return bool((yield from process.call(service, request)))
     except Gone:
         return False
-
-
-def _probe(
-    process: Process,
-    flags: int,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-    rcpt_status: int,
-) -> Wait[bool | None]:
-    """The outcome of an address verification probe; None where the delivery is a real one."""
-    dsn = replace(dsn, action="undeliverable")
-    if flags & DEL_REQ_FLAG_MTA_VRFY:
-        return (yield from _verify(process, queue_id, stats, recipient, relay, dsn, rcpt_status))
-    if flags & DEL_REQ_FLAG_USR_VRFY:
-        return (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
-    return None
-
-
-def _bounce(
-    process: Process,
-    flags: int,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-) -> Wait[bool]:
-    done = yield from _probe(process, flags, queue_id, stats, recipient, relay, dsn, RCPT_BOUNCE)
-    if done is not None:
-        return done
-    soft = process.conf.soft_bounce
-    if soft and flags & BOUNCE_FLAG_CLEAN:
-        return False
-    if soft:
-        service = process.conf.defer_service_name
-        dsn = replace(dsn, status="4" + dsn.status[1:], action="delayed")
-    else:
-        service = process.conf.bounce_service_name
-        dsn = replace(dsn, action="failed")
-    request = AppendRequest(flags, queue_id, recipient, relay, dsn)
-    if (yield from _tell(process, service, request)) and (
-        not flags & DEL_REQ_FLAG_RECORD
-        or (yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn))
-    ):
-        status = "SOFTBOUNCE" if soft else "bounced"
-        log_adhoc(process, queue_id, stats, recipient, relay, dsn, status)
-        return not soft
-    return (yield from _bounce_failed(process, flags, queue_id, stats, recipient, relay, dsn))
-
-
-def _bounce_failed(
-    process: Process,
-    flags: int,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-) -> Wait[bool]:
-    """bounce(8) or trace(8) failed: the recipient stays in the queue."""
-    if flags & BOUNCE_FLAG_CLEAN:
-        return False
-    conf = process.conf
-    reason = f"{conf.bounce_service_name} or {conf.trace_service_name} service failure"
-    dsn = replace(dsn, status="4.3.0", reason=reason)
-    return (yield from _defer(process, flags, queue_id, stats, recipient, relay, dsn))
-
-
-def _defer(
-    process: Process,
-    flags: int,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-) -> Wait[bool]:
-    done = yield from _probe(process, flags, queue_id, stats, recipient, relay, dsn, RCPT_DEFER)
-    if done is not None:
-        return done
-    conf, warn = process.conf, process.log.warning
-    dsn = replace(dsn, action="delayed")
-    request = AppendRequest(flags, queue_id, recipient, relay, dsn)
-    if not (yield from _tell(process, conf.defer_service_name, request)):
-        warn(f"{queue_id}: {conf.defer_service_name} service failure")
-    log_adhoc(process, queue_id, stats, recipient, relay, dsn, "deferred")
-    if flags & DEL_REQ_FLAG_RECORD and not (
-        yield from _trace(process, flags, queue_id, stats, recipient, relay, dsn)
-    ):
-        warn(f"{queue_id}: {conf.trace_service_name} service failure")
-    domain = recipient.address.rpartition("@")[2] if "@" in recipient.address else ""
-    if domain:
-        status = yield from flush_site(process, "add", domain, queue_id)
-        if status not in (FLUSH_STAT_OK, FLUSH_STAT_DENY):
-            warn(f"{queue_id}: {conf.flush_service_name} service failure")
-    return False
-
-
-def _trace(
-    process: Process,
-    flags: int,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-) -> Wait[bool]:
-    """Adds to the trace logfile; sendmail -bv deliveries are logged here too (trace_append(3))."""
-    reason = dsn.reason if relay == NO_RELAY_AGENT else f"delivery via {relay}: {dsn.reason}"
-    request = AppendRequest(flags, queue_id, recipient, relay, replace(dsn, reason=reason))
-    if not (yield from _tell(process, process.conf.trace_service_name, request)):
-        process.log.warning(f"{queue_id}: {process.conf.trace_service_name} service failure")
-        return False
-    if flags & DEL_REQ_FLAG_USR_VRFY:
-        log_adhoc(process, queue_id, stats, recipient, relay, dsn, dsn.action)
-    return True
-
-
-def _verify(
-    process: Process,
-    queue_id: str,
-    stats: MsgStats,
-    recipient: Recipient,
-    relay: str,
-    dsn: Dsn,
-    rcpt_status: int,
-) -> Wait[bool]:
-    """Tells verify(8) the outcome of its probe, for the address before and after aliases."""
-    action = dsn.action
-    status = VRFY_STAT_OK
-    if process.conf.address_verify_negative_cache or rcpt_status == RCPT_OK:
-        orig, address = recipient.orig_addr, recipient.address
-        status = yield from verify_update(process, orig, rcpt_status, dsn.reason)
-        if status == VRFY_STAT_OK and address.casefold() != orig.casefold():
-            status = yield from verify_update(process, address, rcpt_status, dsn.reason)
-    else:
-        action = "undeliverable-but-not-cached"
-    if status != VRFY_STAT_OK:
-        service = process.conf.address_verify_service_name
-        process.log.warning(f"{queue_id}: {service} service failure")
-        return False
-    log_adhoc(process, queue_id, stats, recipient, relay, dsn, action)
-    return True
