@@ -111,8 +111,18 @@ LOGIN = {
 }
 
 
+class _SaslServer:
+    """A stand-in for the server of a session, with the same name in every process."""
+
+    def __repr__(self) -> str:
+        return "a SASL server"
+
+
+SASL_SERVER = _SaslServer()
+
+
 def logged_in(user: str | None) -> dict[str, Any]:
-    return {"sasl_server": object(), "sasl_username": user, "sasl_method": user and "plain"}
+    return {"sasl_server": SASL_SERVER, "sasl_username": user, "sasl_method": user and "plain"}
 
 
 def helo(name: str | None) -> dict[str, Any]:
