@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 	  || { echo 'Postlab needs Python 3.11 or newer; PYTHON=python3.12 make ... names another one' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'installing into $(VENV) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,lmdb,cdb]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cdb]'
 	@touch $@
 
 demo: $(STAMP)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from mta.dict.flags import (
     O_RDWR,
     O_TRUNC,
 )
+from mta.dict.lmdb_file import LmdbError, lmdb_pairs
 from mta.dict.process import TableProcess, absolute_path, is_command
 from mta.dict.registry import Dict, LocalDict, Owner, dict_surrogate, dict_type, open_table
 from mta.dict.source import postalias_entries, postmap_entries
@@ -235,33 +236,42 @@ def _open(kind: str, process: TableProcess, name: str, open_flags: int, flags: i
 
 
 def _content(kind: str, data: bytes) -> store.Content:
-    """The content of a file; of cdb also the real format, where the package for it is there."""
+    """The content of a file: in our own format, or in the real one of cdb and LMDB."""
     try:
         return store.parse(data)
     except store.BadTableError:
-        if kind != "cdb":
+        reader = _REAL.get(kind)
+        if reader is None:
             raise
-    return _real_cdb(data)
+    entries: dict[str, str] = {}
+    for key, value in reader(data):
+        entries.setdefault(to_text(key.rstrip(b"\0")), to_text(value.rstrip(b"\0")))
+    return store.Content(entries, len(entries))
 
 
-def _real_cdb(data: bytes) -> store.Content:
+Pairs = list[tuple[bytes, bytes]]
+
+
+def _real_cdb(data: bytes) -> Pairs:
+    """With the package of the extra ``cdb``."""
     try:
         import cdblib
     except ImportError as error:
         raise store.BadTableError("cdb") from error
     try:
-        pairs = [
-            (key.rstrip(b"\0"), value.rstrip(b"\0"))
-            for key, value in cdblib.Reader(data).iteritems()
-        ]
+        return list(cdblib.Reader(data).iteritems())
     except Exception as error:
         raise store.BadTableError("cdb") from error
-    entries: dict[str, str] = {}
-    for key, value in pairs:
-        entries.setdefault(
-            key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
-        )
-    return store.Content(entries, len(entries))
+
+
+def _real_lmdb(data: bytes) -> Pairs:
+    try:
+        return list(lmdb_pairs(data))
+    except LmdbError as error:
+        raise store.BadTableError("lmdb") from error
+
+
+_REAL: dict[str, Callable[[bytes], Pairs]] = {"cdb": _real_cdb, "lmdb": _real_lmdb}
 
 
 def _existing(process: TableProcess, kind: str, path: str, open_flags: int) -> File:
