@@ -223,12 +223,13 @@ def dns_lookup_v(
     one among equals; the text of a lookup that failed is there even if another one had success.
     """
     best: DnsResult | None = None
-    why = ""
+    why = fqdn = ""
     records: list[DnsRR] = []
     for index, rrtype in enumerate(types):
         result = yield from dns_lookup(process, name, rrtype, flags, want_records)
         records += result.records
         why = result.why or why
+        fqdn = result.fqdn or fqdn
         if _stops(result.status, rrtype, stop) or index == len(types) - 1:
             break
         if best is None or result.status >= best.status:
@@ -236,8 +237,8 @@ def dns_lookup_v(
     if best is not None and best.status > result.status:
         if best.status != DNS_OK:
             why = best.why
-        return result._replace(status=best.status, records=records, why=why, rcode=best.rcode)
-    return result._replace(records=records, why=why)
+        result = result._replace(status=best.status, rcode=best.rcode)
+    return result._replace(records=records, fqdn=fqdn, why=why)
 
 
 def _stops(status: int, rrtype: str, stop: int) -> bool:

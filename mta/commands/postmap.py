@@ -36,7 +36,7 @@ from mta.dict.flags import (
     O_TRUNC,
 )
 from mta.dict.process import absolute_path
-from mta.dict.registry import Dict, open_table
+from mta.dict.registry import Dict, can_build, open_table
 from mta.dict.source import postalias_entries, postmap_entries
 from mta.dict.tablefile import Entry
 from mta.system import Wait
@@ -67,7 +67,7 @@ _FLAGS = {
     "w": (DICT_FLAG_DUP_WARN | DICT_FLAG_DUP_REPLACE, DICT_FLAG_DUP_IGNORE),
     "u": (DICT_FLAG_UTF8_REQUEST, 0),
 }
-#: What stands between key and value in the answers to ``-q -``.
+#: What stands between key and value in the answers to ``-q -`` and ``-s``.
 _ANSWER = {"postmap": "\t", "postalias": ":\t"}
 _DEFAULT_FLAGS = DICT_FLAG_DUP_WARN | DICT_FLAG_FOLD_FIX | DICT_FLAG_UTF8_REQUEST
 
@@ -109,7 +109,7 @@ def _main(cmd: Command, kind: str) -> Wait[int]:
     if options.query is not None:
         return (yield from _query(cmd, options.query, locked))
     if options.sequence:
-        return _sequence(cmd, locked)
+        return _sequence(cmd, kind, locked)
     for spec in cmd.args:
         yield from _build(cmd, kind, spec, options)
     return 0
@@ -247,7 +247,7 @@ def _delete(cmd: Command, key: str, flags: int) -> Wait[int]:
     return 0 if found else 1
 
 
-def _sequence(cmd: Command, flags: int) -> int:
+def _sequence(cmd: Command, kind: str, flags: int) -> int:
     """``-s``: all entries of the first table."""
     if not cmd.args:
         return 1
@@ -262,7 +262,7 @@ def _sequence(cmd: Command, flags: int) -> int:
             elif not value:
                 warning(f"table {table.name}: key {key}: empty string result is not allowed")
                 warning(f"table {table.name} should return NO RESULT in case of NOT FOUND")
-            cmd.write(f"{key}\t{value}\n")
+            cmd.write(f"{key}{_ANSWER[kind]}{value}\n")
     except TableError as error:
         cmd.process.log.fatal(f"table {table.name}: sequence error: {error.errno_text}")
     return 0
@@ -290,6 +290,9 @@ def _build(cmd: Command, kind: str, spec: str, options: _Options) -> Wait[None]:
             data = process.system.files.read(absolute_path(process, path))
         except OSError as error:
             process.log.fatal(f"open {path}: {error.strerror}")
+        kind_of_table = name.partition(":")[0]
+        if not can_build(kind_of_table):
+            process.log.fatal(f"unsupported map type for this operation: {kind_of_table}")
     table = _open(cmd, name, open_flags, flags)
     utf8 = bool(table.flags & DICT_FLAG_UTF8_ACTIVE)
     for entry in _ENTRIES[kind](data, shown, utf8):

@@ -60,6 +60,10 @@ class Settings(NamedTuple):
     transport_maps: TransportMaps | None
 
 
+#: Transport and next hop in the answer for an address that makes no sense.
+_NOWHERE = ("CHANNEL NOT UPDATED", "NEXTHOP NOT UPDATED")
+
+
 class Failed(Exception):
     """The address cannot be resolved for now; the flags so far."""
 
@@ -71,7 +75,7 @@ def resolve_address(
     try:
         recipient, domain, is_local, flags = yield from _normal_form(service, address)
         if flags & RESOLVE_FLAG_ERROR:
-            return ResolveReply("", "", recipient, flags | RESOLVE_CLASS_DEFAULT)
+            return ResolveReply(*_NOWHERE, recipient, flags | RESOLVE_CLASS_DEFAULT)
         match = _OPERATOR.search(recipient)
         if match is None or recipient[match.end() :] != domain:
             flags |= RESOLVE_FLAG_ROUTED

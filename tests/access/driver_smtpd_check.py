@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from mta.conf.conf import PARAMETERS
-from mta.dict.flags import ADDRESS_FLAGS
+from mta.dict.errors import TableError
+from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
 from mta.dns_lookup import set_dns_rr_filter
 from mta.lib.domain_list import DomainList
 from mta.lib.maps import Maps
@@ -18,6 +19,7 @@ from mta.lib.requests import (
     RESOLVE_CLASS_LOCAL,
     RESOLVE_CLASS_RELAY,
     RESOLVE_CLASS_VIRTUAL,
+    RESOLVE_FLAG_FAIL,
     ResolveReply,
     ResolveRequest,
 )
@@ -62,14 +64,11 @@ _RESTRICTIONS = {f"{stage}_restrictions": stage for stage in STAGES}
 class Player:
     """Plays one input."""
 
-    def __init__(self, folder: Path, zone: str = "") -> None:
-        files = {
-            f"/var/spool/postfix/{path.name}": path.read_text() for path in sorted(folder.iterdir())
-        }
+    def __init__(self, files: Mapping[str, str], zone: str = "") -> None:
         self.bench = Bench(
             base=START,
             zone=zone,
-            files=files,
+            files={f"/var/spool/postfix/{name}": text for name, text in files.items()},
             addresses=("168.100.189.7",),
             resolver=None,
         )
@@ -93,6 +92,12 @@ class Player:
     def _service(self, service: str, request: Any) -> Wait[Any]:
         if not isinstance(request, ResolveRequest):
             return request.address
+        try:
+            return (yield from self._resolve(request))
+        except TableError:
+            return ResolveReply("", "", request.address, RESOLVE_FLAG_FAIL)
+
+    def _resolve(self, request: ResolveRequest) -> Wait[ResolveReply]:
         process = self.bench.process
         domain = request.address.rpartition("@")[2]
         reply = ResolveReply("smtp", domain, request.address, RESOLVE_CLASS_DEFAULT)
@@ -170,6 +175,21 @@ class Player:
         if name == "rcpt":
             session.where = "RCPT"
             return self._run(check.check_rcpt(session, _trim(value)))
+        if name == "fingerprint":
+            self.session.tls_context = cast(
+                Any,
+                SimpleNamespace(
+                    is_present=True,
+                    is_trusted=False,
+                    peer_CN="",
+                    issuer_CN="",
+                    peer_cert_fprint=value,
+                    peer_pkey_fprint=value,
+                ),
+            )
+            return None
+        if name == "msg_verbose":
+            return None
         if name == "restriction_class":
             parts = value.split(",", 1)
             self.rules.classes[parts[0]] = self.rules.parse(parts[0], parts[1])
@@ -199,6 +219,9 @@ class Player:
             rules.relay_domains = DomainList(process, name, value)
         elif name == "permit_mx_backup_networks":
             rules.perm_mx_networks = NamadrList(process, name, value)
+        elif name == "relay_clientcerts":
+            flags = DICT_FLAG_LOCK | DICT_FLAG_FOLD_FIX
+            rules.relay_ccerts = Maps(process, name, value, flags)
         elif name == "smtpd_dns_reply_filter":
             set_dns_rr_filter(process, name, value)
         elif name == "smtpd_log_access_permit_actions":
@@ -210,20 +233,3 @@ class Player:
 
 def _trim(address: str) -> str:
     return address[1:].removesuffix(">") if address.startswith("<") else address
-
-
-def play(folder: Path, source: str, zone: str = "") -> list[str]:
-    """The output for the input file ``source`` of a folder of Postfix's test data."""
-    lines = (folder / source).read_text().split("\n")
-    return list(Player(folder, zone).play(lines[:-1] if not lines[-1] else lines))
-
-
-#: Inputs by the names of the tests.
-INPUTS: Mapping[str, str] = {
-    "smtpd_acl_test": "smtpd_acl.in",
-    "smtpd_check_backup_test": "smtpd_check_backup.in",
-    "smtpd_check_test4": "smtpd_check.in4",
-    "smtpd_dnswl_test": "smtpd_dnswl.in",
-    "smtpd_exp_test": "smtpd_exp.in",
-    "smtpd_nullmx_test": "smtpd_nullmx.in",
-}

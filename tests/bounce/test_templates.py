@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mta.bounce.templates import Templates
@@ -12,7 +10,6 @@ from tests.cleanup.cleanup_site import CleanupSite
 
 Site = type[CleanupSite]
 
-DATA = Path(__file__).resolve().parents[3] / "shared/postfix-3.0/tests/bounce/template_test"
 FILE = "bounce_template_file = /etc/postfix/bounce.cf\n"
 
 
@@ -22,14 +19,6 @@ def templates(postfix: CleanupSite) -> Templates:
 
 def warnings(postfix: CleanupSite) -> list[str]:
     return [line.removeprefix("bounce: ") for line in postfix.log()]
-
-
-@pytest.mark.skipif(not DATA.exists(), reason="Postfix's test data are not at hand")
-def test_templates_dump_as_in_postfix(site: Site) -> None:
-    text = (DATA / "template_test.ref").read_text()
-    lines = templates(site()).dump()
-    lines += templates(site(FILE, {"bounce.cf": text})).dump()
-    assert lines == (DATA / "expected").read_text().splitlines()
 
 
 def test_built_in_texts_expand(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Postfix's driver ``cleanup_milter``: a script of edits of one queue file; and ``postcat -ov``."""
+"""Postfix's driver ``cleanup_milter``: a script of edits of one queue file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from mta.cleanup.tables import Tables
 from mta.lib.cleanup_strerror import cleanup_strerror
 from mta.lib.maps import Maps
 from mta.lib.requests import CLEANUP_FLAG_BCC_OK, CleanupMessage
-from mta.wire.mail_date import asctime
-from mta.wire.record import decode_ptr, decode_size, decode_time, get, rec_type_name
+from mta.wire.record import decode_size, get
 
 T = TypeVar("T")
 
@@ -69,9 +68,17 @@ class Driver:
     def play(self, script: str) -> None:
         """All lines of a script."""
         for line in script.splitlines():
-            words = line.split()
-            if words and not words[0].startswith("#"):
-                self.command(words[0], words[1:])
+            self.play_line(line)
+        self.finish()
+
+    def play_line(self, line: str) -> None:
+        """One line of a script."""
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            self.command(words[0], words[1:])
+
+    def finish(self) -> None:
+        """The end of a script."""
         state = self.state
         if state.append_meta_pt_offset >= 0:
             if state.flags:
@@ -170,30 +177,3 @@ def raw_records(data: bytes | bytearray) -> Iterator[tuple[int, str, bytes, int]
     while (record := get(data, offset)) is not None:
         yield offset, record[0], record[1], record[2]
         offset = record[2]
-
-
-def postcat(name: str, data: bytes) -> list[str]:
-    """``postcat -ov``: all records, pointers followed, with their offsets."""
-    lines = [f"*** ENVELOPE RECORDS {name} ***"]
-    offset = 0
-    while (record := get(data, offset)) is not None:
-        at, (rec_type, value, offset) = offset, record
-        text = value.decode("utf-8", "surrogateescape")
-        if rec_type == "p":
-            offset = decode_ptr(value) or offset
-        marker = {
-            "M": "MESSAGE CONTENTS", "X": "HEADER EXTRACTED", "E": "MESSAGE FILE END"
-        }.get(rec_type)  # fmt: skip
-        if marker:
-            lines.append(f"{at:9d} *** {marker} {name} ***")
-            if rec_type == "E":
-                break
-            continue
-        if rec_type == "T":
-            text = asctime(decode_time(value))
-        title = rec_type_name(rec_type)
-        if rec_type == "A" and text.startswith("create_time="):
-            title, text = "create_time", asctime(int(text[12:]) * 1_000_000)
-        lines.append(f"{at:9d} {title}: {text}")
-    return lines
-

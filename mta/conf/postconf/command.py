@@ -82,12 +82,15 @@ def postconf(
     process_id: int = 0,
     map_types: Sequence[str] = MAP_TYPES,
     templates: Templates | None = None,
+    terminal: Terminal | None = None,
 ) -> PostconfResult:
     """Runs ``postconf`` with arguments (without the name of the program).
 
-    ``templates`` shows the templates of bounce(8) for ``-b`` and ``-t``.
+    ``templates`` shows the templates of bounce(8) for ``-b`` and ``-t``; ``terminal`` is where it
+    writes.
     """
-    session = Session(files, host, Terminal(program), process_id, templates=templates)
+    terminal = Terminal(program) if terminal is None else terminal
+    session = Session(files, host, terminal, process_id, templates=templates)
     command = _Command(session, map_types)
     status = 0
     try:

@@ -1,10 +1,8 @@
-"""Masquerading as Postfix's own test has it."""
+"""Masquerading."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,6 @@ from mta.cleanup.tables import Tables
 from mta.lib.requests import CleanupMessage
 from tests.cleanup.driver_cleanup_milter import File, run
 
-DATA = Path(__file__).resolve().parents[3] / "shared/postfix-3.0/tests/cleanup"
-
 
 def masquerade(make_process: Callable[..., Any], except_: str, domains: str, address: str) -> State:
     process = make_process(f"masquerade_exceptions = {except_}\nmasquerade_domains = {domains}\n")
@@ -24,24 +20,6 @@ def masquerade(make_process: Callable[..., Any], except_: str, domains: str, add
     state = State(process, Tables(process), CleanupMessage("NOQUEUE", 0), file)
     state.recip = run(masquerade_external(state, address)).address
     return state
-
-
-@pytest.mark.skipif(not DATA.exists(), reason="Postfix's test data are not at hand")
-def test_masquerading_as_in_postfix(make_process: Callable[..., Any]) -> None:
-    folder = DATA / "cleanup_masquerade_test"
-    out = []
-    for line in (folder / "cmd").read_text().splitlines():
-        exceptions, domains, address = shlex.split(line)[1:]
-        state = masquerade(make_process, exceptions, domains, address)
-        out += [
-            "----------",
-            f"exceptions: {exceptions}",
-            f"masq_list:  {domains}",
-            f"address:    {address}",
-            f"result:     {state.recip}",
-            f"errs:       {state.errs}",
-        ]
-    assert out == (folder / "expected").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
