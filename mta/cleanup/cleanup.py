@@ -84,7 +84,7 @@ from mta.lib.requests import (
     CleanupReply,
 )
 from mta.master.server import Process, Program, program
-from mta.system import Fatal, File, Wait
+from mta.system import Fatal, File, Panic, Wait
 from mta.wire.record import SizeRecord, encode_size
 
 _LOGS = (MAIL_QUEUE_DEFER, MAIL_QUEUE_BOUNCE, MAIL_QUEUE_TRACE)
@@ -163,6 +163,11 @@ class Cleanup(Program):
             self.process.system.files.remove(path)
             self.process.log.warning(f"{name}: removed spurious {queue_id} log")
 
+    def _lose_milters(self) -> None:
+        """The process dies, and its connections with it."""
+        if self.tables.milters is not None:
+            self.tables.milters.lose()
+
     # -- the message
 
     def _process(self, request: CleanupMessage) -> Wait[CleanupReply]:
@@ -175,6 +180,10 @@ class Cleanup(Program):
             yield from self._flush(state)
         except Fatal:
             self._drop(state)
+            self._lose_milters()
+            raise
+        except Panic:
+            self._lose_milters()
             raise
         if self.tables.milters is not None and state.milters is None:
             yield from disconnect(state, self.tables.milters)

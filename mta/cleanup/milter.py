@@ -65,6 +65,9 @@ class Milters(Protocol):
     def disc_event(self) -> Wait[None]:
         """The client is gone."""
 
+    def lose(self) -> None:
+        """The process dies."""
+
 
 #: What makes the client side of milters: a list of endpoints as in ``non_smtpd_milters``.
 MilterFactory = Callable[["Process", str], Milters]

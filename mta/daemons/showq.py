@@ -28,13 +28,16 @@ from mta.system import File, Wait
 from mta.wire.mail_date import asctime
 from mta.wire.quote import quote_822_local
 from mta.wire.record import (
+    REC_TYPE_END,
     REC_TYPE_FROM,
     REC_TYPE_MESG,
+    REC_TYPE_PTR,
     REC_TYPE_RCPT,
     REC_TYPE_SIZE,
     REC_TYPE_TIME,
     RecordError,
     content_records,
+    decode_ptr,
     decode_size,
     decode_time,
     get,
@@ -48,6 +51,8 @@ _QUEUES = (
     MAIL_QUEUE_DEFERRED,
     MAIL_QUEUE_HOLD,
 )
+#: More jumps than this are a loop.
+_JUMPS_LIMIT = 10000
 _STATUS = {MAIL_QUEUE_ACTIVE: "*", MAIL_QUEUE_HOLD: "!"}
 
 
@@ -110,11 +115,18 @@ class Showq(Program):
         lines: list[str] = []
         size, arrival, skip = 0, 0, 0
         known: dict[str, None] | None = None
-        position = 0
+        position = jumps = 0
         try:
             while (found := get(data, position)) is not None:
                 rec_type, value, position = found
-                if rec_type == REC_TYPE_TIME:
+                if rec_type == REC_TYPE_END:
+                    break
+                if rec_type == REC_TYPE_PTR:  # a Milter has edited the message
+                    jumps += 1
+                    if jumps > _JUMPS_LIMIT:
+                        raise RecordError("too many reverse jump records")
+                    position = decode_ptr(value) or position
+                elif rec_type == REC_TYPE_TIME:
                     arrival = decode_time(value)
                 elif rec_type == REC_TYPE_SIZE and not size:
                     numbers = decode_size(value)

@@ -92,3 +92,7 @@ class SmtpdMilters:
     def disconnect(self, session: Session) -> Wait[None]:
         """The client has disconnected."""
         return self.milters.disc_event()
+
+    def lose(self) -> None:
+        """The process dies."""
+        self.milters.lose()

@@ -121,6 +121,8 @@ def _die(session: Session) -> Wait[None]:
     yield from abandon_message(session)
     if session.proxy is not None:
         session.proxy.free()
+    if session.milters is not None:
+        session.milters.lose()
     if session.conn_count:
         yield from limits.event(session, "disconnect")
 

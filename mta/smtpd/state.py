@@ -199,6 +199,9 @@ class MilterSession(Protocol):
     def disconnect(self, session: Session) -> Wait[None]:
         """The client has disconnected."""
 
+    def lose(self) -> None:
+        """The process dies."""
+
 
 @dataclass(slots=True)
 class CommandCount:

@@ -14,18 +14,18 @@ _BUFFER = 4096
 #: Twice the segment size of the loopback interface, which vstream_tweak_tcp(3) takes for a buffer.
 _LOOPBACK_BUFFER = 130966
 _TIMED_OUT = "Connection timed out"
-_BROKEN_PIPE = "Broken pipe"
 _SUCCESS = "Success"
 
 
 class Socket:
     """What two processes share that hold the same connection."""
 
-    __slots__ = ("shut", "stream")
+    __slots__ = ("error", "shut", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.shut = False  #: one of them has shut it down for both
+        self.error = "Broken pipe"  #: what the other one finds then
 
 
 class Connection:
@@ -53,7 +53,7 @@ class Connection:
         if not self._out:
             return None
         if self.socket.shut:
-            return _BROKEN_PIPE
+            return self.socket.error
         stream = self.socket.stream
         stream.write(bytes(self._out))
         self._out.clear()
@@ -89,9 +89,15 @@ class Connection:
         return Connection(self.socket, 0)
 
     def shutdown(self) -> None:
-        """Ends the connection for all who hold it; what was written is lost."""
+        """Ends the connection for all who hold it; what was written is lost.  What the filter still
+        has to say makes the kernel reset the connection.
+        """
         self._out.clear()
+        if self.socket.shut:
+            return
         self.socket.shut = True
+        if self.buffer or self.socket.stream.pending:
+            self.socket.error = "Connection reset by peer"
         self.socket.stream.close()
 
     def close(self) -> None:

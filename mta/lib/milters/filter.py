@@ -112,6 +112,12 @@ class Filter:
         self.state = STAT_ERROR
         return reply
 
+    def lose(self) -> None:
+        """Ends the connection without a word: the process dies."""
+        if self.connection is not None:
+            self.connection.shutdown()
+            self.connection = None
+
     def close_stream(self) -> None:
         """Ends the connection in good order."""
         if self.connection is not None:

@@ -132,6 +132,11 @@ class Milters:
         for milter in self.filters:
             yield from milter.disc_event()
 
+    def lose(self) -> None:
+        """The process dies: its connections end without a word."""
+        for milter in self.filters:
+            milter.lose()
+
     # -- handing over
 
     def dummy(self) -> HandOver:
