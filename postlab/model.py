@@ -97,7 +97,7 @@ Times = Annotated[int, Field(ge=0)]
 class Part(BaseModel):
     """A mapping of the format: no other keys, and a key without a value counts as left out."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -336,3 +336,15 @@ def test_every_shared_scenario_file_is_accepted() -> None:
     assert files
     for path in files:
         load(path)
+
+
+def test_a_key_must_be_written_as_the_format_says() -> None:
+    text = (
+        "format: 1\ntitle: t\nmta:\n  main_cf: |\n    a = b\n"
+        "clients:\n  - source: 192.0.2.1\n    from: 192.0.2.1\n    say: [QUIT]\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        loads(text)
+    told = str(caught.value)
+    assert "unknown key 'main_cf'; the nearest key is 'main.cf'" in told
+    assert "unknown key 'source'" in told
