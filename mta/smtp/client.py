@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mta.conf.conf import LMTP_NAMES
 from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
@@ -12,12 +12,11 @@ from mta.lib.dsn_filter import set_dsn_filter
 from mta.lib.inet_proto import inet_families
 from mta.lib.maps import Maps
 from mta.lib.string_list import StringList
-from mta.system import Wait
 from mta.util.name_mask import NameMaskError, name_mask
 
 if TYPE_CHECKING:
     from mta.master.server import Process
-    from mta.smtp.state import Session, State
+    from mta.smtp.tls import ClientTls
 
 SMTP_DNS_DISABLED = 0
 SMTP_DNS_ENABLED = 1
@@ -53,37 +52,6 @@ _EXTENSION_CLASSES = {
     "canonical": 1, "virtual": 2, "alias": 4, "forward": 8, "include": 16, "generic": 32,
 }  # fmt: skip
 
-_TLS_OPTIONAL = ("may", "dane")
-_TLS_REQUIRED = ("encrypt", "fingerprint", "dane-only", "verify", "secure")
-
-
-class TlsEngine(Protocol):
-    """What TLS adds to the client.  A level "none" policy is what ``lookup`` leaves by default."""
-
-    def lookup(self, state: State) -> Wait[bool]:
-        """Sets ``state.tls``, the policy for the server at hand; False (and ``state.why``) where
-        that fails.
-        """
-
-    def plaintext(self, state: State) -> bool:
-        """Whether the policy is to use none, so that a cached connection will do."""
-
-    def allows(self, state: State) -> bool:
-        """Whether a connection may be made under the policy; warns where not (wrapper mode)."""
-
-    def wrapper_mode(self, state: State, session: Session) -> Wait[int] | None:
-        """The handshake before the greeting, and all of the EHLO dialogue after it, where the
-        configuration is so; else None.
-        """
-
-    def after_ehlo(self, state: State, session: Session) -> Wait[int] | None:
-        """STARTTLS and all after it where it is to be used, or the failure where it should have
-        been; None: go on in plaintext.
-        """
-
-    def close(self, session: Session) -> None:
-        """The end of a session that used TLS."""
-
 
 class Client:
     """One process: its tables and settings.  ``smtp_mode`` is False in lmtp(8).
@@ -97,7 +65,7 @@ class Client:
         self.conf = conf = process.conf
         self.smtp_mode = process.program == "smtp"
         self.mode = "SMTP" if self.smtp_mode else "LMTP"
-        self.tls: TlsEngine | None = None
+        self.tls: ClientTls | None = None  #: None: the configuration speaks of no TLS
         self.scache = bool(
             conf.smtp_connection_cache_destinations or conf.smtp_connection_cache_on_demand
         )
@@ -141,27 +109,23 @@ class Client:
         name = LMTP_NAMES.get(parameter, parameter)
         return name if isinstance(name, str) else parameter
 
-    # -- engines that are not here yet --------------------------------------------------------
+    # -- engines ------------------------------------------------------------------------------
 
     def _engines(self) -> None:
         conf, warn = self.conf, self.log.warning
         if conf.smtp_sasl_auth_enable:
             warn(f"SASL authentication is not implemented: {self.name('smtp_sasl_auth_enable')}")
-        level = conf.smtp_tls_security_level.lower()
-        if level and level not in ("none", *_TLS_OPTIONAL, *_TLS_REQUIRED):
-            self.log.fatal(f'Invalid TLS level "{conf.smtp_tls_security_level}"')
-        wanted: tuple[tuple[str, bool], ...] = (
-            ("smtp_tls_security_level", level not in ("", "none")),
-            ("smtp_use_tls", not level and bool(conf.smtp_use_tls)),
-            ("smtp_enforce_tls", not level and bool(conf.smtp_enforce_tls)),
-            ("smtp_tls_per_site", bool(conf.smtp_tls_per_site)),
-            ("smtp_tls_policy_maps", bool(conf.smtp_tls_policy_maps)),
-            ("smtp_tls_wrappermode", bool(conf.smtp_tls_wrappermode)),
-        )
-        for parameter, is_wanted in wanted:
-            if is_wanted and self.tls is None:
-                warn(f"TLS is not implemented, mail goes in plaintext: {self.name(parameter)}")
-                return
+        if conf.smtp_tls_security_level.lower() not in ("", "none") or any(
+            (
+                not conf.smtp_tls_security_level and (conf.smtp_use_tls or conf.smtp_enforce_tls),
+                conf.smtp_tls_per_site,
+                conf.smtp_tls_policy_maps,
+                conf.smtp_tls_wrappermode,
+            )
+        ):
+            from mta.smtp.tls import client_tls  # OpenSSL takes its time
+
+            self.tls = client_tls(self)
 
     # -- tables -------------------------------------------------------------------------------
 

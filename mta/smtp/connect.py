@@ -56,6 +56,7 @@ def _connect(state: State, remote: Endpoint, source: str) -> Wait[Session | None
         port = f":{state.port}" if state.port else ""
         state.why.simple("4.4.1", f"connect to {state.host}[{state.addr}]{port}: {what}")
         return None
+    process.keep(stream)
     expires = started + client.conf.smtp_connection_reuse_time_limit if state.conn_store else 0
     return Session(state, SmtpStream(stream, now=process.now), expires)
 
@@ -84,9 +85,7 @@ def _bind_address(client: Client, rrtype: str) -> str:
         address = own[0]
     local = [interface.address for interface in client.process.system.network.interfaces()]
     if address not in local:
-        client.log.warning(
-            f"smtp_connect_addr: bind {address}: Cannot assign requested address"
-        )
+        client.log.warning(f"smtp_connect_addr: bind {address}: Cannot assign requested address")
         return ""
     return address
 
@@ -125,7 +124,7 @@ def _cleanup_session(state: State) -> Wait[None]:
         yield from save_session(state)
     else:
         if session.tls_context is not None and client.tls is not None:
-            client.tls.close(session)
+            yield from client.tls.close(session)
         session.stream.close()
     state.session = None
     if not throttled:
@@ -174,9 +173,7 @@ def _connect_local(state: State, path: str) -> Wait[None]:
     yield from _cache_policy(state, path)
     state.dest, state.host, state.addr, state.port = path, client.conf.myhostname, path, 0
     if client.tls is not None and not (yield from client.tls.lookup(state)):
-        client.log.warning(
-            f"TLS policy lookup error for {state.host}/{state.addr}: {why.reason}"
-        )
+        client.log.warning(f"TLS policy lookup error for {state.host}/{state.addr}: {why.reason}")
         return
     session = None
     if state.conn_load:
@@ -193,6 +190,8 @@ def _connect_local(state: State, path: str) -> Wait[None]:
     if session is None:
         return
     state.domain = client.conf.myhostname
+    if client.tls is not None:
+        client.tls.local(state)
     state.final_server = True
     if (yield from _greet(state, session)):
         yield from xfer(state)
@@ -200,8 +199,6 @@ def _connect_local(state: State, path: str) -> Wait[None]:
 
 
 # -- servers on the network -----------------------------------------------------------------------
-
-
 
 
 def _reuse_sessions(state: State, addresses: list[DnsRR], best_pref: int) -> Wait[int]:
@@ -353,7 +350,7 @@ def _try_servers(
     index = 0
     retry_plain = False
     while state.left and index < len(addresses):
-        rr = addresses[index]
+        rr, place = addresses[index], index
         index += 1
         attempts += 1
         if attempts == conf.smtp_mx_address_limit:
@@ -395,7 +392,7 @@ def _try_servers(
         if session.tls_retry_plain:
             retry_plain = True
             attempts -= 1
-            index = addresses.index(rr)
+            index = place
         yield from _cleanup_session(state)
 
 

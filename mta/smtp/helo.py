@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mta.dict.errors import TableError
 from mta.lib.requests import SMTPUTF8_FLAG_REQUESTED
@@ -43,6 +44,9 @@ from mta.wire.ehlo_mask import (
 )
 from mta.wire.smtp_reply import SmtpReply
 
+if TYPE_CHECKING:
+    from mta.smtp.tls import ClientTls
+
 #: A greeting of a PIX firewall that hides what is behind it.
 _PIX_BANNER = re.compile(r"[20 *\t\n]*\Z")
 _WORDS = re.compile(r"[^ \t\n]+")
@@ -60,11 +64,10 @@ def helo(state: State) -> Wait[int]:
     session = state.session
     assert session is not None
     tls = state.client.tls
-    if tls is not None and not state.in_starttls:
-        wrapped = tls.wrapper_mode(state, session)
-        if wrapped is not None:
-            return (yield from wrapped)
+    if tls is not None and tls.wrapper_mode and not state.in_starttls:
+        return (yield from _secured(state, session, tls))
     conf = state.client.conf
+    features = session.features
     session.stream.setup(conf.smtp_helo_timeout, bool(conf.smtp_per_record_deadline))
     doing = ["receiving the initial server greeting"]
     try:
@@ -79,7 +82,17 @@ def helo(state: State) -> Wait[int]:
         return (yield from stream_except(state, error, doing[0]))
     except _Refused as refused:
         return int(refused.args[0])
-    return (yield from _requirements(state, session))
+    return (yield from _requirements(state, session, features))
+
+
+def _secured(state: State, session: Session, tls: ClientTls) -> Wait[int]:
+    """The TLS handshake, and the dialogue once more under its protection."""
+    state.in_starttls = True
+    result = yield from tls.start(state, session)
+    if result == 0:
+        result = yield from helo(state)
+    state.in_starttls = False
+    return result
 
 
 def _refuse(state: State, session: Session, reply: SmtpReply) -> Wait[None]:
@@ -259,9 +272,7 @@ def _size(session: Session, rest: str) -> None:
     if all_digits(word):
         session.size_limit = int(word)
     else:
-        session.state.client.log.warning(
-            f'bad EHLO SIZE limit "{word}" from {session.namaddrport}'
-        )
+        session.state.client.log.warning(f'bad EHLO SIZE limit "{word}" from {session.namaddrport}')
 
 
 def _xforward(session: Session, rest: str) -> None:
@@ -284,8 +295,8 @@ _KEYWORDS: dict[str, tuple[int, Callable[[Session, str], None]]] = {
 # -- what we need ---------------------------------------------------------------------------------
 
 
-def _requirements(state: State, session: Session) -> Wait[int]:
-    """SMTPUTF8 and TLS where they are necessary."""
+def _requirements(state: State, session: Session, features: int) -> Wait[int]:
+    """SMTPUTF8 and TLS where they are necessary.  ``features`` are those before the dialogue."""
     client = state.client
     utf8 = state.request.smtputf8
     offered = session.features & SMTP_FEATURE_SMTPUTF8
@@ -295,14 +306,15 @@ def _requirements(state: State, session: Session) -> Wait[int]:
     if offered and not session.features & SMTP_FEATURE_8BITMIME:
         client.log.info(f"host {session.namaddr} offers SMTPUTF8 support, but not 8BITMIME")
         session.features |= SMTP_FEATURE_8BITMIME
-    if not state.in_starttls:
-        if client.tls is None:
-            if session.features & SMTP_FEATURE_STARTTLS and (
-                client.conf.smtp_tls_note_starttls_offer
-            ):
-                client.log.info(f"Host offered STARTTLS: [{state.host}]")
-        else:
-            secured = client.tls.after_ehlo(state, session)
-            if secured is not None:
-                return (yield from secured)
-    return 0
+    if state.in_starttls:
+        return 0
+    if client.tls is None:
+        if session.features & SMTP_FEATURE_STARTTLS and client.conf.smtp_tls_note_starttls_offer:
+            client.log.info(f"Host offered STARTTLS: [{state.host}]")
+        return 0
+    if (begin := (yield from client.tls.after_ehlo(state, session))) is None:
+        return 0
+    if begin < 0:
+        return begin
+    session.features = features
+    return (yield from _secured(state, session, client.tls))

@@ -76,6 +76,8 @@ def stream_except(state: State, error: SmtpError, doing: str) -> Wait[int]:
         assert isinstance(error, SmtpDataError)
         session.error_mask |= MAIL_ERROR_DATA
         why.simple("4.3.0", f"local data error while talking to {session.namaddr}")
+    if session.tls_context is not None and state.client.tls is not None:
+        yield from state.client.tls.broken(state, session, error)
     return (yield from _bulk_fail(state, throttle=True))
 
 
@@ -92,9 +94,7 @@ def _fill(state: State, reply: SmtpReply, text: str) -> None:
     why.mtype, why.mname = "dns", state.host
     why.dtype, why.dtext = "smtp", one_line(reply)
     code = reply.code
-    if state.session is not None and (
-        not 400 <= code <= 599 or code == 555 or 500 <= code < 510
-    ):
+    if state.session is not None and (not 400 <= code <= 599 or code == 555 or 500 <= code < 510):
         state.session.error_mask |= MAIL_ERROR_PROTOCOL
 
 

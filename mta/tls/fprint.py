@@ -55,6 +55,14 @@ def tls_data_fprint(data: bytes, digest: str) -> str:
     return value.hex(":").upper()
 
 
+def digest_size(digest: str) -> int:
+    """The size of a digest in bytes; 0 where there is none of that name."""
+    try:
+        return (len(tls_data_fprint(b"", digest)) + 1) // 3
+    except KeyError:
+        return 0
+
+
 def tls_cert_fprint(certificate: x509.Certificate, digest: str) -> str:
     """The fingerprint of a whole certificate."""
     return tls_data_fprint(certificate.public_bytes(Encoding.DER), digest)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # -- security levels (tls_level.c) -----------------------------------------------------------------
 
 TLS_LEV_INVALID = -2
+TLS_LEV_NOTFOUND = -1  #: no policy says anything
 TLS_LEV_NONE = 0
 TLS_LEV_MAY = 1
 TLS_LEV_ENCRYPT = 2
@@ -37,6 +38,26 @@ TLS_LEVELS = {
 def tls_level(name: str) -> int:
     """The level of a name, in any case; TLS_LEV_INVALID where there is none such."""
     return TLS_LEVELS.get(name.lower(), TLS_LEV_INVALID)
+
+
+def str_tls_level(level: int) -> str:
+    """The name of a level."""
+    return next((name for name, number in TLS_LEVELS.items() if number == level), "unknown")
+
+
+def must_trust(level: int) -> bool:
+    """Whether the other side's certificate must be trusted."""
+    return level >= TLS_LEV_DANE
+
+
+def must_match(level: int) -> bool:
+    """Whether the other side's certificate must be the one that is expected."""
+    return level > TLS_LEV_ENCRYPT
+
+
+def dane_based(level: int) -> bool:
+    """Whether the level is that of DANE."""
+    return level in (TLS_LEV_DANE, TLS_LEV_DANE_ONLY)
 
 
 def server_level(process: Process, parameter: str) -> tuple[bool, bool]:

@@ -74,6 +74,7 @@ class TlsSession:
     __slots__ = (
         "__weakref__",
         "am_server",
+        "anchored",
         "cache_type",
         "cipher_algbits",
         "cipher_name",
@@ -102,6 +103,7 @@ class TlsSession:
         "ticket_expires",
         "ticketed",
         "tls",
+        "verified",
         "verify_depth",
     )  # fmt: skip
 
@@ -136,7 +138,10 @@ class TlsSession:
         self.errordepth = -1
         self.errorcode = X509_V_OK  #: the error nearest to the leaf
         self.errorcert: x509.Certificate | None = None
-        self.tadepth = -1  #: where a trust anchor of DANE was found
+        #: The certificate is judged by trust anchors of a policy, not by OpenSSL in the handshake.
+        self.anchored = False
+        self.tadepth = -1  #: where such a trust anchor was found
+        self.verified = X509_V_OK  #: what was found of the chain of certificates (clients)
         self.ticket_expires = 0  #: of the key that issues tickets now; 0: none are issued
         #: Hears of each step of OpenSSL; whether it is to be logged.
         self.on_step: Callable[[TlsSession, str], bool] | None = None
@@ -163,7 +168,8 @@ class TlsSession:
 
     def verify(self, good: int, store: Any) -> None:
         """OpenSSL has looked at a certificate of the other side's chain."""
-        verify_certificate(self, good, store)
+        if not self.anchored:
+            verify_certificate(self, good, store)
 
     def note_error(self, depth: int, certificate: x509.Certificate | None, code: int) -> None:
         """A certificate is not good; the error nearest to the leaf is kept."""
