@@ -393,6 +393,7 @@ class Stage:
             f"the world did not come to rest in {PATIENCE / 3600:.0f} hours: {task}"
             for task in self.restless
         ]
+        found += self._unheeded()
         for line in self.mta.log:
             if _NOT_IMPLEMENTED in line.text:
                 found.append(str(line))
@@ -405,6 +406,15 @@ class Stage:
             if result.exit == shell.NOT_FOUND and name in _COMMANDS_OF_3_0:
                 found.append(f"{name}(1) is not implemented")
         return list(dict.fromkeys(found))
+
+    def _unheeded(self) -> list[str]:
+        """The settings that a real mail system would heed."""
+        master = self.postfix.master if self.postfix is not None else None
+        if master is None:
+            return []
+        from mta.conf.unused import doubts
+
+        return doubts(master.main_cf, [s.entry for s in master.services.values()])
 
     def unused(self) -> list[str]:
         """What the scenario has and the run never asked for: a silent stub is a false green."""

@@ -9,7 +9,8 @@ DIAGNOSTICS
     Exit status 1 where nothing was found; ``table ...: query error``.
 
 CONFIGURATION PARAMETERS
-    default_database_type, smtputf8_enable, config_directory
+    config_directory, default_database_type, header_size_limit, mime_boundary_length_limit,
+    mime_nesting_limit, smtputf8_enable
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ DIAGNOSTICS
     ``ID: removed``, ``placed on hold``, ``released from hold``, ``requeued``, and their counts.
 
 CONFIGURATION PARAMETERS
-    hash_queue_names, hash_queue_depth, enable_long_queue_ids
+    hash_queue_names, hash_queue_depth
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ DIAGNOSTICS
 CONFIGURATION PARAMETERS
     alias_database, authorized_submit_users, default_verp_delimiters, header_size_limit,
     line_length_limit, message_drop_headers, message_size_limit, mime_boundary_length_limit,
-    mime_nesting_limit, sendmail_fix_line_endings, verp_delimiter_filter
+    mime_nesting_limit, sendmail_fix_line_endings, syslog_name, verp_delimiter_filter
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ DIAGNOSTICS
     ``status=sent (reason)``; the relay is ``none``.
 
 CONFIGURATION PARAMETERS
-    delay_logging_resolution_limit, double_bounce_sender
+    delay_logging_resolution_limit
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ DIAGNOSTICS
     ``status=bounced`` or ``status=deferred`` for each recipient; the relay is ``none``.
 
 CONFIGURATION PARAMETERS
-    delay_logging_resolution_limit, double_bounce_sender, notify_classes, soft_bounce
+    delay_logging_resolution_limit, soft_bounce
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ DESCRIPTION
 
 CONFIGURATION PARAMETERS
     fast_flush_domains, fast_flush_refresh_time, fast_flush_purge_time,
-    parent_domain_matches_subdomains
+    parent_domain_matches_subdomains, queue_service_name
 """
 
 from __future__ import annotations

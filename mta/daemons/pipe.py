@@ -22,7 +22,7 @@ DIAGNOSTICS
 
 CONFIGURATION PARAMETERS
     command_time_limit, NAME_time_limit, export_environment, mail_owner, setgid_group,
-    pipe_delivery_status_filter, recipient_delimiter
+    pipe_delivery_status_filter, recipient_delimiter, config_directory, smtputf8_enable
 """
 
 from __future__ import annotations

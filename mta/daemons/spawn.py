@@ -13,7 +13,7 @@ DIAGNOSTICS
     A warning when the command ends with a status other than 0, or by a signal.
 
 CONFIGURATION PARAMETERS
-    command_time_limit, NAME_time_limit, export_environment, mail_owner
+    command_time_limit, NAME_time_limit, export_environment, mail_owner, queue_directory
 """
 
 from __future__ import annotations

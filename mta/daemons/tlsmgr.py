@@ -26,7 +26,7 @@ CONFIGURATION PARAMETERS
     smtp_tls_session_cache_database, smtp_tls_session_cache_timeout, smtp_tls_loglevel,
     lmtp_tls_session_cache_database, lmtp_tls_session_cache_timeout, lmtp_tls_loglevel,
     tls_random_source, tls_random_bytes, tls_random_exchange_name, tls_random_prng_update_period,
-    tls_random_reseed_period
+    tls_random_reseed_period, data_directory, default_database_type, mail_owner
 """
 
 from __future__ import annotations

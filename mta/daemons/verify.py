@@ -13,7 +13,8 @@ CONFIGURATION PARAMETERS
     address_verify_map, address_verify_sender, address_verify_sender_ttl,
     address_verify_positive_expire_time, address_verify_positive_refresh_time,
     address_verify_negative_cache, address_verify_negative_expire_time,
-    address_verify_negative_refresh_time, address_verify_cache_cleanup_interval
+    address_verify_negative_refresh_time, address_verify_cache_cleanup_interval,
+    cleanup_service_name
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ DIAGNOSTICS
     A mistake in the configuration is a warning, and mail waits.
 
 CONFIGURATION PARAMETERS
-    deliver_lock_attempts, deliver_lock_delay, stale_lock_time, strict_mailbox_ownership,
-    virtual_delivery_status_filter, virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_limit,
-    virtual_mailbox_lock, virtual_mailbox_maps, virtual_minimum_uid, virtual_uid_maps
+    deliver_lock_attempts, deliver_lock_delay, message_size_limit, smtputf8_enable, stale_lock_time,
+    strict_mailbox_ownership, virtual_delivery_status_filter, virtual_gid_maps,
+    virtual_mailbox_base, virtual_mailbox_limit, virtual_mailbox_lock, virtual_mailbox_maps,
+    virtual_minimum_uid, virtual_uid_maps
 """
 
 from __future__ import annotations

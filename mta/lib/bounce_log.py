@@ -5,7 +5,8 @@ its queue id.  An entry is a block of ``name=value`` lines between empty lines; 
 ``backwards_bounce_logfile_compatibility``, the line ``<recipient>: reason`` of old.
 
 CONFIGURATION PARAMETERS
-    backwards_bounce_logfile_compatibility, queue_directory, hash_queue_names, hash_queue_depth
+    backwards_bounce_logfile_compatibility, queue_directory, hash_queue_names, hash_queue_depth,
+    smtputf8_enable
 """
 
 from __future__ import annotations

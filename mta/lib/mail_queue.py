@@ -4,8 +4,8 @@ A short queue id is the microseconds of the file's time in five hexadecimal digi
 number in hexadecimal.  A long one (enable_long_queue_ids) is seconds and microseconds in base 52 of
 an alphabet without vowels, ``z``, and the inode number in base 51, so that no ``z`` is in it.
 
-CONFIGURATION PARAMETERS: queue_directory, hash_queue_names, hash_queue_depth,
-enable_long_queue_ids.
+CONFIGURATION PARAMETERS
+    queue_directory, hash_queue_names, hash_queue_depth
 """
 
 from __future__ import annotations

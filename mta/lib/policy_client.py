@@ -10,9 +10,11 @@ DIAGNOSTICS
     warning: premature end-of-input on 127.0.0.1:9998 while reading input attribute value
     warning: missing attribute action in input from 127.0.0.1:9998
 
-CONFIGURATION PARAMETERS, each also as an option in ``{ inet:host:port, name=value ... }`` without
-its prefix ``smtpd_policy_service_``: default_action, max_idle, max_ttl, request_limit, retry_delay,
-timeout, try_limit.
+CONFIGURATION PARAMETERS
+    Each is also an option in ``{ inet:host:port, name=value ... }``, there without the prefix
+    ``smtpd_policy_service_``: smtpd_policy_service_default_action, smtpd_policy_service_max_idle,
+    smtpd_policy_service_max_ttl, smtpd_policy_service_request_limit,
+    smtpd_policy_service_retry_delay, smtpd_policy_service_timeout, smtpd_policy_service_try_limit
 """
 
 from __future__ import annotations

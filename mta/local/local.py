@@ -26,11 +26,12 @@ CONFIGURATION PARAMETERS
     deliver_lock_delay, duplicate_filter_limit, execution_directory_expansion_filter,
     expand_owner_alias, export_environment, fallback_transport, fallback_transport_maps,
     forward_expansion_filter, forward_path, frozen_delivered_to, home_mailbox, line_length_limit,
-    local_command_shell, local_delivery_status_filter, luser_relay, mail_spool_directory,
+    local_command_shell, local_delivery_status_filter, luser_relay, mail_name, mail_spool_directory,
     mailbox_command, mailbox_command_maps, mailbox_delivery_lock, mailbox_size_limit,
-    mailbox_transport, mailbox_transport_maps, owner_request_special, prepend_delivered_header,
-    propagate_unmatched_extensions, recipient_delimiter, require_home_directory,
-    reset_owner_alias, stale_lock_time, strict_mailbox_ownership, sun_mailtool_compatibility
+    mailbox_transport, mailbox_transport_maps, message_size_limit, myhostname,
+    owner_request_special, prepend_delivered_header, propagate_unmatched_extensions,
+    recipient_delimiter, require_home_directory, reset_owner_alias, smtputf8_enable,
+    stale_lock_time, strict_mailbox_ownership, sun_mailtool_compatibility
 
     ``biff`` tells logged-in users of new mail with a datagram to this machine, to which nobody
     listens in the world of the simulation; nothing comes of it.

@@ -19,8 +19,17 @@ CONFIGURATION PARAMETERS
     queue_run_delay, transport_retry_time, qmgr_message_active_limit,
     qmgr_message_recipient_limit, qmgr_message_recipient_minimum, defer_transports,
     helpful_warnings, qmgr_clog_warn_time, confirm_delay_cleared, delay_logging_resolution_limit,
-    disable_verp_bounces, default_filter_nexthop, recipient_delimiter,
-    and the <transport>_destination_* families
+    disable_verp_bounces, verp_delimiter_filter, default_filter_nexthop, recipient_delimiter,
+    double_bounce_sender, myhostname, queue_directory, smtputf8_enable
+    Each for all transports, and with the name of a transport in place of ``default_``:
+    default_destination_concurrency_limit, initial_destination_concurrency,
+    default_destination_concurrency_failed_cohort_limit,
+    default_destination_concurrency_negative_feedback,
+    default_destination_concurrency_positive_feedback, default_destination_rate_delay,
+    default_destination_recipient_limit, local_destination_concurrency_limit,
+    local_destination_recipient_limit, default_recipient_limit, default_extra_recipient_limit,
+    default_recipient_refill_limit, default_recipient_refill_delay, default_delivery_slot_cost,
+    default_delivery_slot_discount, default_delivery_slot_loan, default_minimum_delivery_slots
 """
 
 from __future__ import annotations

@@ -18,12 +18,31 @@ DIAGNOSTICS
     evaluated.  Lists that would relay for anyone are a fatal error at the start.
 
 CONFIGURATION PARAMETERS
-    smtpd_client_restrictions, smtpd_helo_restrictions, smtpd_sender_restrictions,
+    Lists: smtpd_client_restrictions, smtpd_helo_restrictions, smtpd_sender_restrictions,
     smtpd_relay_restrictions, smtpd_recipient_restrictions, smtpd_data_restrictions,
     smtpd_end_of_data_restrictions, smtpd_etrn_restrictions, smtpd_restriction_classes,
     smtpd_delay_reject, smtpd_reject_unlisted_sender, smtpd_reject_unlisted_recipient,
-    smtpd_log_access_permit_actions, local_header_rewrite_clients, message_size_limit,
-    queue_minfree, and those of the restrictions.
+    smtpd_log_access_permit_actions, local_header_rewrite_clients, message_size_limit, queue_minfree
+    Clients: mynetworks, mynetworks_style, inet_interfaces, relay_clientcerts, maps_rbl_domains,
+    rbl_reply_maps, default_rbl_reply, smtpd_dns_reply_filter, smtpd_null_access_lookup_key,
+    recipient_delimiter
+    Recipients: relay_domains, allow_untrusted_routing, permit_mx_backup_networks,
+    smtpd_sender_login_maps, show_user_unknown_table_name, local_recipient_maps,
+    relay_recipient_maps, virtual_alias_maps, virtual_mailbox_maps, canonical_maps,
+    sender_canonical_maps, recipient_canonical_maps, double_bounce_sender
+    Probes: address_verify_service_name, address_verify_poll_count, address_verify_poll_delay,
+    unverified_sender_reject_reason, unverified_recipient_reject_reason
+    Replies: access_map_reject_code, access_map_defer_code, reject_code, defer_code,
+    invalid_hostname_reject_code, maps_rbl_reject_code, multi_recipient_bounce_reject_code,
+    non_fqdn_reject_code, nullmx_reject_code, plaintext_reject_code, relay_domains_reject_code,
+    unknown_address_reject_code, unknown_client_reject_code, unknown_hostname_reject_code,
+    unknown_local_recipient_reject_code, unknown_relay_recipient_reject_code,
+    unknown_virtual_alias_reject_code, unknown_virtual_mailbox_reject_code,
+    unverified_sender_reject_code, unverified_sender_defer_code, unverified_recipient_reject_code,
+    unverified_recipient_defer_code
+    What is done where a lookup fails for now: reject_tempfail_action,
+    unknown_address_tempfail_action, unknown_helo_hostname_tempfail_action,
+    unverified_sender_tempfail_action, unverified_recipient_tempfail_action
 """
 
 from __future__ import annotations

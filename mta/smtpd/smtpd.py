@@ -21,7 +21,8 @@ BUGS
 CONFIGURATION PARAMETERS
     The connection: smtpd_banner, smtpd_timeout, smtpd_per_record_deadline, smtpd_peername_lookup,
     smtpd_client_port_logging, smtpd_upstream_proxy_protocol, smtpd_upstream_proxy_timeout,
-    line_length_limit, inet_protocols, stress
+    line_length_limit, inet_protocols, stress, myhostname, mail_name, cleanup_service_name,
+    debug_peer_list
     Errors: smtpd_error_sleep_time, smtpd_soft_error_limit, smtpd_hard_error_limit,
     smtpd_junk_command_limit, smtpd_forbidden_commands, smtpd_noop_commands, smtpd_command_filter,
     smtpd_reject_footer, smtpd_expansion_filter, soft_bounce, notify_classes,
@@ -36,13 +37,14 @@ CONFIGURATION PARAMETERS
     Trusted clients: smtpd_authorized_xclient_hosts, smtpd_authorized_xforward_hosts,
     smtpd_authorized_verp_clients, default_verp_delimiters, verp_delimiter_filter
     Mail: content_filter, receive_override_options, smtpd_proxy_filter, smtpd_proxy_ehlo,
-    smtpd_proxy_options, smtpd_proxy_timeout, smtpd_milters, address_verify_sender,
-    address_verify_sender_ttl
+    smtpd_proxy_options, smtpd_proxy_timeout, smtpd_milters, milter_macro_daemon_name,
+    milter_macro_v, address_verify_sender, address_verify_sender_ttl
     SASL: smtpd_sasl_auth_enable, smtpd_sasl_authenticated_header, smtpd_sasl_exceptions_networks,
     smtpd_sasl_local_domain, smtpd_sasl_path, smtpd_sasl_security_options, smtpd_sasl_service,
     smtpd_sasl_tls_security_options, smtpd_sasl_type, broken_sasl_auth_clients
     TLS: smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls, smtpd_tls_wrappermode,
-    smtpd_tls_auth_only, smtpd_tls_ask_ccert, smtpd_tls_req_ccert, smtpd_tls_received_header
+    smtpd_starttls_timeout, smtpd_tls_auth_only, smtpd_tls_ask_ccert, smtpd_tls_req_ccert,
+    smtpd_tls_received_header
 """
 
 from __future__ import annotations

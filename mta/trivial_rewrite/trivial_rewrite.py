@@ -12,18 +12,19 @@ DIAGNOSTICS
     allowed``.
 
 CONFIGURATION PARAMETERS
-    resolve_dequoted_address, resolve_null_domain, resolve_numeric_domain, allow_min_user,
-    myorigin, allow_percent_hack, append_at_myorigin, append_dot_mydomain, recipient_delimiter,
-    swap_bangpath, remote_header_rewrite_domain, local_transport, virtual_transport,
-    relay_transport, default_transport, parent_domain_matches_subdomains, relayhost,
-    transport_maps, sender_dependent_relayhost_maps, sender_dependent_default_transport_maps,
+    resolve_dequoted_address, resolve_null_domain, resolve_numeric_domain, allow_min_user, myorigin,
+    allow_percent_hack, append_at_myorigin, append_dot_mydomain, recipient_delimiter, swap_bangpath,
+    remote_header_rewrite_domain, local_transport, virtual_transport, relay_transport,
+    default_transport, parent_domain_matches_subdomains, relayhost, transport_maps,
+    sender_dependent_relayhost_maps, sender_dependent_default_transport_maps,
     address_verify_local_transport, address_verify_virtual_transport,
     address_verify_relay_transport, address_verify_default_transport, address_verify_relayhost,
     address_verify_sender_dependent_relayhost_maps, address_verify_transport_maps,
     address_verify_sender_dependent_default_transport_maps, empty_address_recipient,
     empty_address_relayhost_maps_lookup_key, empty_address_default_transport_maps_lookup_key,
     relocated_maps, show_user_unknown_table_name, helpful_warnings, virtual_alias_domains,
-    virtual_mailbox_domains, relay_domains, mydestination
+    virtual_mailbox_domains, relay_domains, mydestination, config_directory, mydomain, myhostname,
+    smtputf8_enable
 """
 
 from __future__ import annotations
@@ -79,14 +80,16 @@ class TrivialRewrite(Program):
             self.lists["relay_domains"] = DomainList(process, "relay_domains", conf.relay_domains)
         self.relocated_maps = Maps(process, "relocated_maps", conf.relocated_maps)
         self._primed = False
-        self.regular = self._settings("")
-        self.verify = self._settings("address_verify_")
+        self.regular = self._settings()
+        self.verify = self._settings(verify=True)
 
-    def _settings(self, prefix: str) -> Settings:
+    def _settings(self, verify: bool = False) -> Settings:
+        """What addresses are resolved by; ``verify``: for probes of address verification."""
         process = self.process
 
         def value(name: str) -> tuple[str, str]:
-            name = prefix + name
+            if verify:
+                name = f"address_verify_{name}"
             return name, str(getattr(process.conf, name))
 
         def maps(name: str) -> tuple[str, Maps]:

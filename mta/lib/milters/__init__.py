@@ -13,8 +13,8 @@ DIAGNOSTICS
 
 CONFIGURATION PARAMETERS
 
-    milter_command_timeout, milter_connect_macros, milter_connect_timeout, milter_content_timeout,
-    milter_data_macros, milter_default_action, milter_end_of_data_macros,
+    header_size_limit, milter_command_timeout, milter_connect_macros, milter_connect_timeout,
+    milter_content_timeout, milter_data_macros, milter_default_action, milter_end_of_data_macros,
     milter_end_of_header_macros, milter_helo_macros, milter_mail_macros, milter_protocol,
     milter_rcpt_macros, milter_unknown_command_macros, soft_bounce
 """
