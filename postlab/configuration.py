@@ -51,6 +51,11 @@ scache     unix - - n -     1 scache
 """
 
 
+def stock_master_cf() -> str:
+    """The stock ``master.cf``."""
+    return _STOCK
+
+
 def logical_lines(text: str) -> list[str]:
     """The lines of ``main.cf`` or ``master.cf`` with their continuations, without comments."""
     lines: list[str] = []
