@@ -19,6 +19,12 @@ from mta.lib.class_mask import class_mask
 from mta.lib.cleanup_client import cleanup_finish
 from mta.lib.dsn_mask import DSN_NOTIFY_OVERRIDE
 from mta.lib.mail_addr_names import mail_addr_double_bounce
+from mta.lib.mail_error import (
+    MAIL_ERROR_2BOUNCE,
+    MAIL_ERROR_BOUNCE,
+    MAIL_ERROR_DELAY,
+    MAIL_ERROR_MASKS,
+)
 from mta.lib.post_mail import PostMail, post_mail_open
 from mta.lib.recipient import (
     DSN_NOTIFY_DELAY,
@@ -41,21 +47,6 @@ from mta.wire.verp import verp_sender
 
 if TYPE_CHECKING:
     from mta.master.server import Process
-
-#: Names of ``notify_classes``.
-MAIL_ERROR_MASKS = {
-    "bounce": 1 << 2,
-    "2bounce": 1 << 5,
-    "data": 1 << 7,
-    "delay": 1 << 6,
-    "policy": 1 << 0,
-    "protocol": 1 << 1,
-    "resource": 1 << 4,
-    "software": 1 << 3,
-}
-_BOUNCE = MAIL_ERROR_MASKS["bounce"]
-_2BOUNCE = MAIL_ERROR_MASKS["2bounce"]
-_DELAY = MAIL_ERROR_MASKS["delay"]
 
 _FAILED = 1
 
@@ -90,72 +81,37 @@ class Notifier:
 
     def bounce(self, request: FlushRequest) -> Wait[int]:
         """Undeliverable mail goes back (BOUNCE_CMD_FLUSH)."""
-        process, conf = self.process, self.process.conf
         info = self._info(request, self.templates.failure)
-        sender = request.sender
-        status = 0
-        if self._is_double_bounce(sender):
-            self._discarded(request)
-        elif not sender:
-            if self._notify_mask & (_BOUNCE | _2BOUNCE):
-                notice = Notice(
-                    mail_addr_double_bounce(process),
-                    conf._2bounce_notice_recipient,
-                    "postmaster non-delivery",
-                    copy=True,
-                    notify=DSN_NOTIFY_OVERRIDE,
-                    dsn_ret=DSN_RET_FULL,
-                )
-                status = yield from self._post(info, notice)
+        if self._is_double_bounce(request.sender):
+            status = self._discarded(request)
+        elif not request.sender:
+            status = yield from self._double_bounce(info, notify=DSN_NOTIFY_OVERRIDE)
         else:
-            notice = Notice(
-                NULL_SENDER,
-                sender,
-                "sender non-delivery",
-                notify=DSN_NOTIFY_FAILURE,
-                dsn_ret=request.dsn_ret or DSN_RET_FULL,
-            )
+            notice = self._non_delivery(request, request.sender, notify=DSN_NOTIFY_FAILURE)
             status = yield from self._post(info, notice)
-            if status == 0 and self._notify_mask & _BOUNCE:
-                copy = self._postmaster_copy(
-                    conf.bounce_notice_recipient, "non-delivery", DSN_NOTIFY_OVERRIDE, None
-                )
-                if (yield from self._post(info, copy)):
-                    self._copy_failed(request, "bouncing to")
+            if status == 0:
+                yield from self._bounce_copy(request, info, notify=DSN_NOTIFY_OVERRIDE)
         if status == 0:
             if request.flags & BOUNCE_FLAG_DELRCPT:
                 info.delete_recipients()
-            bounce_log_remove(process, process.service, request.queue_id)
+            bounce_log_remove(self.process, self.process.service, request.queue_id)
         return status
 
     def warn(self, request: FlushRequest) -> Wait[int]:
         """Delayed mail is still on its way (BOUNCE_CMD_WARN).  The logfile stays."""
-        process, conf = self.process, self.process.conf
         info = self._info(request, self.templates.delay)
-        sender = request.sender
-        status = 0
-        if self._is_double_bounce(sender):
-            self._discarded(request)
-        elif not sender:
-            if self._notify_mask & _DELAY:
-                notice = Notice(
-                    mail_addr_double_bounce(process),
-                    conf.delay_notice_recipient,
-                    "postmaster delay",
-                    copy=True,
-                    notify=DSN_NOTIFY_OVERRIDE,
-                    dsn_ret=DSN_RET_FULL,
-                )
-                status = yield from self._post(info, notice)
-        else:
-            notice = Notice(NULL_SENDER, sender, "sender delay", notify=DSN_NOTIFY_DELAY)
-            status = yield from self._post(info, notice)
-            if status == 0 and self._notify_mask & _DELAY:
-                copy = self._postmaster_copy(
-                    conf.delay_notice_recipient, "delay", DSN_NOTIFY_OVERRIDE, None
-                )
-                if (yield from self._post(info, copy)):
-                    self._copy_failed(request, "warning")
+        if self._is_double_bounce(request.sender):
+            return self._discarded(request)
+        about = self._to_postmaster(
+            self.process.conf.delay_notice_recipient, "delay", notify=DSN_NOTIFY_OVERRIDE
+        )
+        if not request.sender:
+            about.dsn_ret = DSN_RET_FULL
+            return (yield from self._post(info, about)) if self._tells_delays() else 0
+        notice = Notice(NULL_SENDER, request.sender, "sender delay", notify=DSN_NOTIFY_DELAY)
+        status = yield from self._post(info, notice)
+        if status == 0 and self._tells_delays() and (yield from self._post(info, about)):
+            self._copy_failed(request, "warning")
         return status
 
     def trace(self, request: FlushRequest) -> Wait[int]:
@@ -169,7 +125,7 @@ class Notifier:
             )
             return 0
         if not recipient:
-            if not self._notify_mask & _2BOUNCE:
+            if not self._notify_mask & MAIL_ERROR_2BOUNCE:
                 process.log.info(
                     f"{request.queue_id}: not sending trace/success notification for "
                     "single-bounce message"
@@ -201,72 +157,37 @@ class Notifier:
             unknown = Recipient("(recipient address unavailable)")
             dsn = Dsn("5.0.0", "(error report unavailable)")
             return (yield from self.one(request._replace(recipient=unknown, dsn=dsn)))
-        status = 0
         for entry in info.entries:
             recipient = entry.recipient
-            original = recipient.orig_addr or recipient.address
-            status = 0
-            if recipient.dsn_notify == 0 or recipient.dsn_notify & DSN_NOTIFY_FAILURE:
-                notice = Notice(
-                    NULL_SENDER,
-                    verp_sender(request.verp, request.sender, original),
-                    "sender non-delivery",
-                    entry=entry,
-                    dsn_ret=request.dsn_ret or DSN_RET_FULL,
-                )
+            if _wants_failures(recipient):
+                original = recipient.orig_addr or recipient.address
+                sender = verp_sender(request.verp, request.sender, original)
+                notice = self._non_delivery(request, sender, entry=entry)
                 status = yield from self._post(info, notice)
                 if status:
-                    break
+                    return status
                 if request.flags & BOUNCE_FLAG_DELRCPT:
                     info.delete_recipient(entry)
-            if self._notify_mask & _BOUNCE:
-                copy = self._postmaster_copy(
-                    process.conf.bounce_notice_recipient, "non-delivery", 0, entry
-                )
-                if (yield from self._post(info, copy)):
-                    self._copy_failed(request, "bouncing to")
-        if status == 0:
-            bounce_log_remove(process, process.service, request.queue_id)
-        return status
+            yield from self._bounce_copy(request, info, entry=entry)
+        bounce_log_remove(process, process.service, request.queue_id)
+        return 0
 
     def one(self, request: FlushRequest) -> Wait[int]:
         """One recipient failed; there is no logfile (BOUNCE_CMD_ONE)."""
-        process, conf = self.process, self.process.conf
         assert request.recipient is not None and request.dsn is not None
         entry = BounceEntry(request.recipient, request.dsn)
-        info = BounceInfo(process, request, self.templates.failure, "none")
-        sender = request.sender
+        info = BounceInfo(self.process, request, self.templates.failure, "none")
         status = 0
-        if self._is_double_bounce(sender):
-            self._discarded(request)
-        elif not sender:
-            if self._notify_mask & (_BOUNCE | _2BOUNCE):
-                notice = Notice(
-                    mail_addr_double_bounce(process),
-                    conf._2bounce_notice_recipient,
-                    "postmaster non-delivery",
-                    copy=True,
-                    entry=entry,
-                    dsn_ret=DSN_RET_FULL,
-                )
-                status = yield from self._post(info, notice)
+        if self._is_double_bounce(request.sender):
+            status = self._discarded(request)
+        elif not request.sender:
+            status = yield from self._double_bounce(info, entry=entry)
         else:
-            notify = entry.recipient.dsn_notify
-            if notify == 0 or notify & DSN_NOTIFY_FAILURE:
-                notice = Notice(
-                    NULL_SENDER,
-                    sender,
-                    "sender non-delivery",
-                    entry=entry,
-                    dsn_ret=request.dsn_ret or DSN_RET_FULL,
-                )
+            if _wants_failures(entry.recipient):
+                notice = self._non_delivery(request, request.sender, entry=entry)
                 status = yield from self._post(info, notice)
-            if status == 0 and self._notify_mask & _BOUNCE:
-                copy = self._postmaster_copy(
-                    conf.bounce_notice_recipient, "non-delivery", 0, entry
-                )
-                if (yield from self._post(info, copy)):
-                    self._copy_failed(request, "bouncing to")
+            if status == 0:
+                yield from self._bounce_copy(request, info, entry=entry)
         if status == 0 and request.flags & BOUNCE_FLAG_DELRCPT:
             info.delete_recipient(entry)
         return status
@@ -290,6 +211,9 @@ class Notifier:
             process, "notify_classes", MAIL_ERROR_MASKS, process.conf.notify_classes
         )
 
+    def _tells_delays(self) -> bool:
+        return bool(self._notify_mask & MAIL_ERROR_DELAY)
+
     def _info(self, request: FlushRequest, template: Template) -> BounceInfo:
         return BounceInfo(self.process, request, template, self.process.service)
 
@@ -298,21 +222,62 @@ class Notifier:
         utf8 = bool(process.conf.smtputf8_enable)
         return same_text(address, mail_addr_double_bounce(process), utf8)
 
-    def _discarded(self, request: FlushRequest) -> None:
+    def _discarded(self, request: FlushRequest) -> int:
         self.process.log.warning(
             f"{request.queue_id}: undeliverable postmaster notification discarded"
         )
+        return 0
 
     def _copy_failed(self, request: FlushRequest, doing: str) -> None:
         self.process.log.warning(
             f"{request.queue_id}: postmaster notice failed while {doing} {request.sender}"
         )
 
-    def _postmaster_copy(
-        self, recipient: str, kind: str, notify: int, entry: BounceEntry | None
+    def _to_postmaster(
+        self, recipient: str, kind: str, *, notify: int = 0, entry: BounceEntry | None = None
     ) -> Notice:
         sender = mail_addr_double_bounce(self.process)
         return Notice(sender, recipient, f"postmaster {kind}", True, notify, entry)
+
+    def _non_delivery(
+        self,
+        request: FlushRequest,
+        recipient: str,
+        *,
+        notify: int = 0,
+        entry: BounceEntry | None = None,
+    ) -> Notice:
+        """What the sender of a message hears."""
+        dsn_ret = request.dsn_ret or DSN_RET_FULL
+        return Notice(
+            NULL_SENDER, recipient, "sender non-delivery", False, notify, entry, dsn_ret
+        )
+
+    def _double_bounce(
+        self, info: BounceInfo, *, notify: int = 0, entry: BounceEntry | None = None
+    ) -> Wait[int]:
+        """Mail without a sender is undeliverable: the postmaster may hear of it."""
+        if not self._notify_mask & (MAIL_ERROR_BOUNCE | MAIL_ERROR_2BOUNCE):
+            return 0
+        recipient = self.process.conf._2bounce_notice_recipient
+        notice = self._to_postmaster(recipient, "non-delivery", notify=notify, entry=entry)
+        notice.dsn_ret = DSN_RET_FULL
+        return (yield from self._post(info, notice))
+
+    def _bounce_copy(
+        self,
+        request: FlushRequest,
+        info: BounceInfo,
+        *,
+        notify: int = 0,
+        entry: BounceEntry | None = None,
+    ) -> Wait[None]:
+        """The postmaster may hear of undeliverable mail too."""
+        if self._notify_mask & MAIL_ERROR_BOUNCE:
+            recipient = self.process.conf.bounce_notice_recipient
+            notice = self._to_postmaster(recipient, "non-delivery", notify=notify, entry=entry)
+            if (yield from self._post(info, notice)):
+                self._copy_failed(request, "bouncing to")
 
     def _post(self, info: BounceInfo, notice: Notice) -> Wait[int]:
         """Sends a notice: 0, or what is wrong.  Where it turns out that no recipient is to be
@@ -366,3 +331,8 @@ class Notifier:
             yield from cleanup_finish(self.process, mail.message)
         except Gone:
             pass
+
+
+def _wants_failures(recipient: Recipient) -> bool:
+    """Whether the sender wants to hear that mail for a recipient failed (NOTIFY of RFC 3461)."""
+    return recipient.dsn_notify == 0 or bool(recipient.dsn_notify & DSN_NOTIFY_FAILURE)

@@ -59,7 +59,6 @@ from mta.cleanup.state import (
     State,
 )
 from mta.cleanup.tables import Tables
-from mta.dict.registry import dict_changed_name
 from mta.lib.bounce_log import bounce_log_path
 from mta.lib.mail_owner import mail_owner
 from mta.lib.mail_queue import (
@@ -83,6 +82,7 @@ from mta.lib.requests import (
     CleanupOpen,
     CleanupReply,
 )
+from mta.lib.table_changes import must_begin_anew
 from mta.master.server import Process, Program, program
 from mta.system import Fatal, File, Panic, Wait
 from mta.wire.record import SizeRecord, encode_size
@@ -115,10 +115,7 @@ class Cleanup(Program):
 
     def _restart_if_changed(self) -> None:
         """A process ends when one of its tables has changed; so we begin anew."""
-        changed = dict_changed_name(self.process)
-        if changed is not None:
-            self.process.log.info(f"table {changed} has changed -- restarting")
-            self.process.cache.clear()
+        if must_begin_anew(self.process):
             self.tables = Tables(self.process)
 
     # -- the queue file

@@ -107,7 +107,7 @@ def envelope(state: State, records: Records) -> Wait[int]:
                 continue
         if rec_type == REC_TYPE_RCPT:
             if _begins_recipients(state, rec_type):
-                yield from _recipient(state, to_text(data))
+                yield from recipient(state, to_text(data))
         elif rec_type == REC_TYPE_FROM:
             yield from _sender(state, to_text(data))
         elif rec_type == REC_TYPE_MESG:
@@ -140,7 +140,8 @@ def _begins_recipients(state: State, rec_type: str) -> bool:
     return True
 
 
-def _recipient(state: State, address: str) -> Wait[None]:
+def recipient(state: State, address: str) -> Wait[None]:
+    """A recipient, of the envelope or taken out of the headers."""
     if state.sender is None:
         state.bad("envelope recipient precedes sender")
         return

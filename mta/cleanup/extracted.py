@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mta.cleanup.addr import addr_bcc, addr_recipient
+from mta.cleanup.addr import addr_bcc
 from mta.cleanup.envelope import (
     attribute,
     extra_flags,
     forget_recipient,
+    recipient,
     recipient_attribute,
 )
-from mta.cleanup.milter import emul_rcpt
 from mta.cleanup.state import CLEANUP_FLAG_END_SEEN, CLEANUP_FLAG_INRCPT, State
 from mta.lib.requests import CLEANUP_FLAG_BCC_OK
 from mta.system import Wait
@@ -67,7 +67,7 @@ def _record(state: State, rec_type: str, data: bytes) -> Wait[None]:
     if not state.flags & CLEANUP_FLAG_INRCPT and mapped in REC_TYPE_EXT_RECIPIENT:
         _found_in_content(state)
     if mapped == REC_TYPE_RCPT:
-        yield from _recipient(state, value)
+        yield from recipient(state, value)
     elif mapped in (REC_TYPE_DONE, REC_TYPE_DRCP):
         forget_recipient(state)
     elif recipient_attribute(state, mapped, value, value, extracted=True):
@@ -94,18 +94,6 @@ def _found_in_content(state: State) -> None:
         state.append_meta_pt_offset = len(state.out)
         state.put_ptr()
         state.append_meta_pt_target = len(state.out)
-
-
-def _recipient(state: State, address: str) -> Wait[None]:
-    if state.sender is None:
-        state.bad("envelope recipient precedes sender")
-        return
-    if state.orig_rcpt is None:
-        state.orig_rcpt = address
-    yield from addr_recipient(state, address)
-    if state.tables.milters is not None and state.milters is None and state.milter_ok:
-        yield from emul_rcpt(state, state.tables.milters, state.recip or "")
-    forget_recipient(state)
 
 
 def _finish(state: State) -> Wait[None]:

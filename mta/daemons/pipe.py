@@ -31,7 +31,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mta.dict.registry import dict_changed_name
 from mta.lib.deliver_completed import deliver_completed
 from mta.lib.delivered_hdr import DeliveredHeaders
 from mta.lib.delivery_status import bounce_append, defer_append, sent
@@ -61,6 +60,7 @@ from mta.lib.requests import (
 )
 from mta.lib.service_user import ServiceUser, service_user
 from mta.lib.split_addr import split_addr
+from mta.lib.table_changes import must_begin_anew
 from mta.master.server import Process, Program, program
 from mta.system import Wait
 from mta.util.casefold import casefold
@@ -348,10 +348,7 @@ class Pipe(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Hands the message to the command, once for all recipients of the request."""
         process = self.process
-        changed = dict_changed_name(process)
-        if changed is not None:
-            process.log.info(f"table {changed} has changed -- restarting")
-            process.cache.clear()
+        if must_begin_anew(process):
             self._begin()
         if not request.nexthop:
             process.log.fatal("empty nexthop hostname")
@@ -454,26 +451,20 @@ class Pipe(Program):
 
     def _sent(self, request: DeliverRequest, dsn: Dsn) -> Wait[bool]:
         """All recipients got it; whether all are finished."""
-        all_done = True
-        for recipient in request.recipients:
-            done = yield from sent(
-                self.process,
-                request.flags & DEL_REQ_TRACE_FLAGS_MASK,
-                request.queue_id,
-                request.stats,
-                recipient,
-                self.process.service,
-                dsn,
-            )
-            if not done:
-                all_done = False
-            elif request.flags & DEL_REQ_FLAG_SUCCESS:
-                deliver_completed(request.file, recipient.offset)
-        return all_done
+        completes = bool(request.flags & DEL_REQ_FLAG_SUCCESS)
+        return (yield from self._report(sent, request, dsn, completes))
 
     def _failed(self, request: DeliverRequest, dsn: Dsn) -> Wait[bool]:
         """None of the recipients got it; whether all are finished."""
-        report = defer_append if dsn.status.startswith("4") else bounce_append
+        append = defer_append if dsn.status.startswith("4") else bounce_append
+        return (yield from self._report(append, request, dsn, True))
+
+    def _report(
+        self, report: Callable[..., Wait[bool]], request: DeliverRequest, dsn: Dsn, completes: bool
+    ) -> Wait[bool]:
+        """Reports all recipients; whether all are finished.  ``completes``: those that are finished
+        are marked as done in the queue file.
+        """
         all_done = True
         for recipient in request.recipients:
             done = yield from report(
@@ -485,8 +476,8 @@ class Pipe(Program):
                 self.process.service,
                 dsn,
             )
-            if done:
-                deliver_completed(request.file, recipient.offset)
-            else:
+            if not done:
                 all_done = False
+            elif completes:
+                deliver_completed(request.file, recipient.offset)
         return all_done

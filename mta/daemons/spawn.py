@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mta.dict.registry import dict_changed_name
 from mta.lib.export_environ import export_environ
 from mta.lib.log import Log
 from mta.lib.mail_owner import mail_owner
 from mta.lib.passed_stream import PassedStream
 from mta.lib.service_user import ServiceUser, service_user
+from mta.lib.table_changes import must_begin_anew
 from mta.master.server import Process, Program, program
 from mta.system import Gone, ProgramResult, Stream, TimedOut, Wait
 
@@ -92,10 +92,7 @@ class Spawn(Program):
     def serve(self, request: Stream | PassedStream) -> Wait[None]:
         """Runs the command for one client."""
         process = self.process
-        changed = dict_changed_name(process)
-        if changed is not None:
-            process.log.info(f"table {changed} has changed -- restarting")
-            process.cache.clear()
+        must_begin_anew(process)
         if self.attributes is None:
             self.attributes = parse_attributes(process)
         stream = request.stream if isinstance(request, PassedStream) else request

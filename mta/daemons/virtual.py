@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 from mta.dict.errors import TableError
 from mta.dict.flags import DICT_FLAG_LOCK, DICT_FLAG_PARANOID, DICT_FLAG_UTF8_REQUEST
-from mta.dict.registry import dict_changed_name
 from mta.lib.deliver_completed import deliver_completed
 from mta.lib.delivery_status import bounce_append, defer_append, sent
 from mta.lib.dsn_filter import set_dsn_filter
@@ -58,6 +57,7 @@ from mta.lib.requests import (
     DeliverReply,
     DeliverRequest,
 )
+from mta.lib.table_changes import must_begin_anew
 from mta.lib.user_files import UserFiles
 from mta.master.server import Process, Program, program
 from mta.system import Wait
@@ -107,10 +107,7 @@ class Virtual(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Delivers to the recipients of a request, one after the other."""
         process = self.process
-        changed = dict_changed_name(process)
-        if changed is not None:
-            process.log.info(f"table {changed} has changed -- restarting")
-            process.cache.clear()
+        if must_begin_anew(process):
             self._begin()
         if process.args:
             process.log.fatal(f"unexpected command-line argument: {process.args[0]}")

@@ -41,11 +41,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mta.dict.registry import dict_changed_name
 from mta.lib.deliver_completed import deliver_completed
 from mta.lib.delivered_hdr import DeliveredHeaders
 from mta.lib.dsn_filter import set_dsn_filter
 from mta.lib.requests import DEL_REQ_FLAG_SUCCESS, DeliverReply, DeliverRequest
+from mta.lib.table_changes import must_begin_anew
 from mta.local.forward import Forwards
 from mta.local.recipient import deliver_recipient
 from mta.local.state import Agent, State, UserAttr
@@ -70,10 +70,7 @@ class Local(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Delivers to the recipients of a request, one after the other."""
         process = self.process
-        changed = dict_changed_name(process)
-        if changed is not None:
-            process.log.info(f"table {changed} has changed -- restarting")
-            process.cache.clear()
+        if must_begin_anew(process):
             self._begin()
         if process.args:
             process.log.fatal(f"unexpected command-line argument: {process.args[0]}")

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from mta.dict.errors import TableError
 from mta.lib.mail_addr_names import mail_addr_double_bounce, mail_addr_mail_daemon
+from mta.lib.mail_error import MAIL_ERROR_PROTOCOL
 from mta.lib.post_mail import post_mail_open
 from mta.lib.smtp_stream import SmtpDataError
-from mta.smtp.client import MAIL_ERROR_PROTOCOL
 from mta.smtp.features import SMTP_FEATURE_PIPELINING
 from mta.smtp.state import Session
 from mta.system import Gone, Wait

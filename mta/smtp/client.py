@@ -8,8 +8,11 @@ from mta.conf.conf import LMTP_NAMES
 from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
 from mta.dict.registry import Dict, dict_open
 from mta.dns_lookup import RES_DEFNAMES, RES_DNSRCH, set_dns_rr_filter
+from mta.lib.class_mask import class_mask
 from mta.lib.dsn_filter import set_dsn_filter
+from mta.lib.ext_prop import EXT_PROP_GENERIC, ext_prop_mask
 from mta.lib.inet_proto import inet_families
+from mta.lib.mail_error import MAIL_ERROR_DATA, MAIL_ERROR_MASKS, MAIL_ERROR_PROTOCOL
 from mta.lib.maps import Maps
 from mta.lib.string_list import StringList
 from mta.util.name_mask import NameMaskError, name_mask
@@ -35,22 +38,6 @@ _DNS_OPTIONS = {"res_defnames": RES_DEFNAMES, "res_dnsrch": RES_DNSRCH}
 #: What a delivery does for address verification: it stops after RCPT, or after DATA.
 _VERIFY_TARGETS = ("rcpt", "data")
 _FAMILIES = ("ipv6", "ipv4", "any")
-
-MAIL_ERROR_DATA = 1 << 2
-MAIL_ERROR_PROTOCOL = 1 << 5
-_ERROR_CLASSES = {
-    "bounce": 1 << 0,
-    "2bounce": 1 << 1,
-    "data": MAIL_ERROR_DATA,
-    "delay": 1 << 3,
-    "policy": 1 << 4,
-    "protocol": MAIL_ERROR_PROTOCOL,
-    "resource": 1 << 6,
-    "software": 1 << 7,
-}
-_EXTENSION_CLASSES = {
-    "canonical": 1, "virtual": 2, "alias": 4, "forward": 8, "include": 16, "generic": 32,
-}  # fmt: skip
 
 
 class Client:
@@ -151,11 +138,7 @@ class Client:
         self.pix_maps = self._maps(
             "smtp_pix_workaround_maps", conf.smtp_pix_workaround_maps, DICT_FLAG_LOCK
         )
-        self.propagate = bool(self._mask(
-            "propagate_unmatched_extensions",
-            _EXTENSION_CLASSES,
-            conf.propagate_unmatched_extensions,
-        ) & _EXTENSION_CLASSES["generic"])  # fmt: skip
+        self.propagate = bool(ext_prop_mask(process) & EXT_PROP_GENERIC)
         self.generic_maps = self._maps("smtp_generic_maps", conf.smtp_generic_maps, ADDRESS_FLAGS)
         self.header_checks = self._maps(
             "smtp_header_checks", conf.smtp_header_checks, DICT_FLAG_LOCK
@@ -175,12 +158,6 @@ class Client:
             self.reply_filter = dict_open(
                 process, conf.smtp_reply_filter, flags=DICT_FLAG_LOCK | DICT_FLAG_FOLD_FIX
             )
-
-    def _mask(self, parameter: str, table: dict[str, int], text: str) -> int:
-        try:
-            return name_mask(parameter, table, text)
-        except NameMaskError as error:
-            self.log.fatal(error.args[0])
 
     # -- names and addresses ------------------------------------------------------------------
 
@@ -215,11 +192,11 @@ class Client:
         if self.dns_support == SMTP_DNS_DISABLED:
             self.host_lookup = SMTP_HOST_FLAG_NATIVE
         else:
-            self.host_lookup = self._mask(
-                self.name("smtp_host_lookup"), _HOST_LOOKUP, conf.smtp_host_lookup
-            )
-        self.dns_options = self._mask(
-            self.name("smtp_dns_resolver_options"), _DNS_OPTIONS, conf.smtp_dns_resolver_options
+            name = self.name("smtp_host_lookup")
+            self.host_lookup = class_mask(self.process, name, _HOST_LOOKUP, conf.smtp_host_lookup)
+        name = self.name("smtp_dns_resolver_options")
+        self.dns_options = class_mask(
+            self.process, name, _DNS_OPTIONS, conf.smtp_dns_resolver_options
         )
         #: Which addresses are our own, as far as they were asked for.
         self.own_addresses: dict[str, bool] = {}
@@ -229,11 +206,12 @@ class Client:
 
     def _notices(self) -> None:
         try:
-            mask = name_mask("notify_classes", _ERROR_CLASSES, self.conf.notify_classes)
+            mask = name_mask("notify_classes", MAIL_ERROR_MASKS, self.conf.notify_classes)
         except NameMaskError:
             mask = MAIL_ERROR_PROTOCOL  # fatal at the end of the first session
         self.keeps_history = bool(mask & (MAIL_ERROR_DATA | MAIL_ERROR_PROTOCOL))
 
     def notify_mask(self) -> int:
         """The bits of ``notify_classes``.  An unknown name is fatal."""
-        return self._mask("notify_classes", _ERROR_CLASSES, self.conf.notify_classes)
+        classes = self.conf.notify_classes
+        return class_mask(self.process, "notify_classes", MAIL_ERROR_MASKS, classes)

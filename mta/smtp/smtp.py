@@ -56,8 +56,8 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
-from mta.dict.registry import dict_changed_name
 from mta.lib.requests import DeliverReply, DeliverRequest
+from mta.lib.table_changes import must_begin_anew
 from mta.master.server import Process, Program, program
 from mta.smtp.client import Client
 from mta.smtp.connect import connect
@@ -76,10 +76,7 @@ class SmtpClient(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Delivers a message to the recipients of a request."""
         log = self.process.log
-        changed = dict_changed_name(self.process)
-        if changed is not None:
-            log.info(f"table {changed} has changed -- restarting")
-            self.process.cache.clear()
+        if must_begin_anew(self.process):
             self.client = Client(self.process)
         if self.process.args:
             log.fatal(f"unexpected command-line argument: {self.process.args[0]}")

@@ -13,10 +13,10 @@ from typing import Literal
 
 from mta.lib.deliver_completed import deliver_completed
 from mta.lib.delivery_status import NO_RELAY_AGENT, bounce_append, defer_append, sent
+from mta.lib.mail_error import MAIL_ERROR_DATA, MAIL_ERROR_PROTOCOL
 from mta.lib.recipient import DSN_NOTIFY_SUCCESS, Recipient
 from mta.lib.requests import DEL_REQ_FLAG_SUCCESS
 from mta.lib.smtp_stream import SmtpDataError, SmtpEof, SmtpError, SmtpTimeout
-from mta.smtp.client import MAIL_ERROR_DATA, MAIL_ERROR_PROTOCOL
 from mta.smtp.features import SMTP_FEATURE_DSN
 from mta.smtp.state import DROP, KEEP, UNMARKED, Session, State
 from mta.system import Wait

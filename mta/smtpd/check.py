@@ -50,6 +50,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mta.smtpd.check_restrictions  # noqa: F401 - all restrictions register themselves
+from mta.lib.mail_error import MAIL_ERROR_RESOURCE
 from mta.lib.requests import RESOLVE_FLAG_ERROR
 from mta.smtpd.check_evaluate import stage_checks
 from mta.smtpd.check_rcpt_maps import check_recipient_rcpt_maps, check_sender_rcpt_maps
@@ -69,7 +70,7 @@ from mta.smtpd.check_reject import check_reject, reject_pending, reject_policy
 from mta.smtpd.check_resolve import resolve_addr
 from mta.smtpd.check_rewrite import check_rewrite
 from mta.smtpd.check_rules import rules_init, rules_of
-from mta.smtpd.state import MAIL_ERROR_RESOURCE, SMTPD_CMD_DATA, SMTPD_CMD_EOD, Session
+from mta.smtpd.state import SMTPD_CMD_DATA, SMTPD_CMD_EOD, Session
 from mta.system import Wait
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.requests import CLEANUP_FLAG_DISCARD, CLEANUP_FLAG_HOLD
 from mta.lib.smtp_stream import SmtpQuiet
 from mta.smtpd.check_evaluate import generic_checks
@@ -29,7 +30,7 @@ from mta.smtpd.check_reject import (
     reject_server_error,
     smtpd_dsn_fix,
 )
-from mta.smtpd.state import MAIL_ERROR_POLICY, SMTPD_AFTER_DOT, SMTPD_CMD_ETRN, Session
+from mta.smtpd.state import SMTPD_AFTER_DOT, SMTPD_CMD_ETRN, Session
 from mta.system import Wait
 from mta.util.scalars import all_digits
 from mta.wire.dsn import dsn_split

@@ -17,6 +17,7 @@ from mta.dns_lookup import (
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
 )
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.midna_warn import midna_warn
 from mta.smtpd.check_dns import ascii_domain, lookup
 from mta.smtpd.check_helo import without_dot
@@ -31,7 +32,7 @@ from mta.smtpd.check_registry import (
 from mta.smtpd.check_reject import defer_if_permit, reject_policy, sender_or
 from mta.smtpd.check_relay import RESOLVE_CLASS_FINAL
 from mta.smtpd.check_resolve import resolve_or_defer
-from mta.smtpd.state import MAIL_ERROR_POLICY, SMTPD_FLAG_SMTPUTF8
+from mta.smtpd.state import SMTPD_FLAG_SMTPUTF8
 from mta.system import Wait
 from mta.util.midna_domain import valid_utf8_hostname
 

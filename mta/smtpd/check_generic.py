@@ -6,6 +6,7 @@ reject_plaintext_session, reject_multi_recipient_bounce.
 
 from __future__ import annotations
 
+from mta.lib.mail_error import MAIL_ERROR_POLICY, MAIL_ERROR_PROTOCOL
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
     Argument,
@@ -21,12 +22,7 @@ from mta.smtpd.check_reject import (
     defer_if_permit,
     reject_policy,
 )
-from mta.smtpd.state import (
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_PROTOCOL,
-    SMTPD_CMD_DATA,
-    SMTPD_FLAG_ILL_PIPELINING,
-)
+from mta.smtpd.state import SMTPD_CMD_DATA, SMTPD_FLAG_ILL_PIPELINING
 from mta.system import Wait
 
 

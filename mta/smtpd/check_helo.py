@@ -16,6 +16,7 @@ from mta.dns_lookup import (
     DNS_REQ_FLAG_STOP_OK,
     DNS_RETRY,
 )
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.midna_warn import midna_warn
 from mta.smtpd.check_dns import lookup
 from mta.smtpd.check_registry import (
@@ -26,7 +27,7 @@ from mta.smtpd.check_registry import (
     restriction,
 )
 from mta.smtpd.check_reject import acl_permit, defer_if_permit, reject_policy
-from mta.smtpd.state import MAIL_ERROR_POLICY, SMTPD_FLAG_SMTPUTF8
+from mta.smtpd.state import SMTPD_FLAG_SMTPUTF8
 from mta.system import Wait
 from mta.util.midna_domain import valid_utf8_hostname
 from mta.util.valid_hostname import valid_hostaddr, valid_hostname, valid_mailhost_addr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mta.dict.errors import TableError
 from mta.dns_lookup import DNS_OK, DNS_POLICY, DNS_RETRY, DnsRR
 from mta.lib.host_lookup import GAI_STRERROR
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.own_inet_addr import is_own_address
 from mta.lib.resolve_local import resolve_local
 from mta.smtpd.check_dns import (
@@ -24,7 +25,6 @@ from mta.smtpd.check_registry import (
 from mta.smtpd.check_reject import acl_permit, defer_if
 from mta.smtpd.check_relay import authorized
 from mta.smtpd.check_resolve import resolve_or_defer
-from mta.smtpd.state import MAIL_ERROR_POLICY
 from mta.system import Wait
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mta.dict.errors import TableError
 from mta.dns_lookup import DNS_NOTFOUND, DNS_OK, DNS_POLICY, dns_lookup
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.smtpd.check_dns import ascii_domain
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
@@ -36,7 +37,7 @@ from mta.smtpd.check_reject import (
 from mta.smtpd.check_relay import is_auth_destination
 from mta.smtpd.check_rules import Rules
 from mta.smtpd.expand import smtpd_expand, smtpd_expand_lookup
-from mta.smtpd.state import CLIENT_ATTR_UNKNOWN, MAIL_ERROR_POLICY, SMTPD_CMD_RCPT, Session
+from mta.smtpd.state import CLIENT_ATTR_UNKNOWN, SMTPD_CMD_RCPT, Session
 from mta.system import Wait
 from mta.util.ip_match import IpMatchError, IpPattern, ip_match_parse
 from mta.util.mac_expand import MacError

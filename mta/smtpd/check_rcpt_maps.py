@@ -5,6 +5,7 @@ from __future__ import annotations
 from mta.dict.errors import DictConfigError, TableError
 from mta.lib.input_transp import INPUT_TRANSP_UNKNOWN_RCPT
 from mta.lib.mail_addr_find import mail_addr_find
+from mta.lib.mail_error import MAIL_ERROR_BOUNCE
 from mta.lib.maps import Maps
 from mta.lib.requests import (
     RESOLVE_CLASS_ALIAS,
@@ -31,7 +32,7 @@ from mta.smtpd.check_reject import (
 )
 from mta.smtpd.check_resolve import resolve_or_defer
 from mta.smtpd.check_rules import Rules, rules_of
-from mta.smtpd.state import MAIL_ERROR_BOUNCE, Session
+from mta.smtpd.state import Session
 from mta.system import Wait
 from mta.util.casefold import same_text
 from mta.wire.dsn import dsn_split

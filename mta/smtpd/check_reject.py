@@ -13,6 +13,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from mta.dict.errors import TableError
+from mta.lib.mail_error import (
+    MAIL_ERROR_DATA,
+    MAIL_ERROR_POLICY,
+    MAIL_ERROR_RESOURCE,
+    MAIL_ERROR_SOFTWARE,
+)
 from mta.lib.string_list import StringList
 from mta.smtpd.check_registry import (
     REPLY,
@@ -25,14 +31,7 @@ from mta.smtpd.check_registry import (
     Scope,
 )
 from mta.smtpd.milter import whatsup
-from mta.smtpd.state import (
-    MAIL_ERROR_DATA,
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_RESOURCE,
-    MAIL_ERROR_SOFTWARE,
-    Deferral,
-    Session,
-)
+from mta.smtpd.state import Deferral, Session
 from mta.system import Wait
 from mta.wire.dsn import dsn_valid
 from mta.wire.text import printable

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mta.dict.errors import DictConfigError, TableError
+from mta.lib.mail_error import MAIL_ERROR_RESOURCE, MAIL_ERROR_SOFTWARE
 from mta.lib.requests import REWRITE_INVALID, REWRITE_LOCAL
 from mta.smtpd.check_client import has_known_certificate, in_mynetworks, is_interface_address
 from mta.smtpd.check_registry import REPLY, Jump
 from mta.smtpd.check_reject import log_whatsup, reject_server_error
 from mta.smtpd.check_rules import Rules, rules_of
 from mta.smtpd.sasl import permit_sasl_auth
-from mta.smtpd.state import MAIL_ERROR_RESOURCE, MAIL_ERROR_SOFTWARE, Session
+from mta.smtpd.state import Session
 from mta.system import Wait
 
 _PARAMETER = "local_header_rewrite_clients"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mta.lib.clients import verify_query
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.requests import RCPT_BOUNCE, RCPT_DEFER, RCPT_OK, RCPT_TODO, VRFY_STAT_OK, VerifyReply
 from mta.smtpd.check_registry import (
     SMTPD_CHECK_DUNNO,
@@ -19,7 +20,7 @@ from mta.smtpd.check_registry import (
     restriction,
 )
 from mta.smtpd.check_reject import defer_if_permit, reject_policy, sender_or
-from mta.smtpd.state import MAIL_ERROR_POLICY, Session
+from mta.smtpd.state import Session
 from mta.system import Wait
 from mta.wire.text import cut
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mta.dict.errors import TableError
+from mta.lib.mail_error import MAIL_ERROR_POLICY, MAIL_ERROR_PROTOCOL
 from mta.lib.namadr_list import NamadrList
 from mta.lib.smtp_stream import SmtpDataError
 from mta.smtpd import limits
@@ -10,12 +11,7 @@ from mta.smtpd.address import extract_addr
 from mta.smtpd.chat import chat_reply, chat_reset
 from mta.smtpd.milter import check_milter_reply, milters_of
 from mta.smtpd.reset import helo_reset, mail_reset, rcpt_reset
-from mta.smtpd.state import (
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_PROTOCOL,
-    SMTPD_FLAG_SMTPUTF8,
-    Session,
-)
+from mta.smtpd.state import SMTPD_FLAG_SMTPUTF8, Session
 from mta.smtpd.token import Token
 from mta.system import Wait
 from mta.wire.ehlo_mask import (

@@ -6,6 +6,12 @@ import re
 
 from mta.lib.cleanup_strerror import cleanup_stat_detail
 from mta.lib.crash import Crash
+from mta.lib.mail_error import (
+    MAIL_ERROR_BOUNCE,
+    MAIL_ERROR_POLICY,
+    MAIL_ERROR_RESOURCE,
+    MAIL_ERROR_SOFTWARE,
+)
 from mta.lib.recipient import DSN_NOTIFY_NEVER
 from mta.lib.requests import (
     CLEANUP_STAT_BAD,
@@ -23,15 +29,7 @@ from mta.smtpd.milter import check_milter_reply, milters_of, whatsup
 from mta.smtpd.proxy import WANT_ANY, WANT_MORE
 from mta.smtpd.received import received_lines
 from mta.smtpd.reset import abandon_message, mail_reset, rcpt_reset
-from mta.smtpd.state import (
-    MAIL_ERROR_BOUNCE,
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_RESOURCE,
-    MAIL_ERROR_SOFTWARE,
-    SMTPD_AFTER_DATA,
-    SMTPD_AFTER_DOT,
-    Session,
-)
+from mta.smtpd.state import SMTPD_AFTER_DATA, SMTPD_AFTER_DOT, Session
 from mta.smtpd.token import Token
 from mta.system import Wait
 from mta.wire.text import c_string, printable, to_bytes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mta.lib.mail_error import MAIL_ERROR_POLICY, MAIL_ERROR_SOFTWARE
 from mta.lib.requests import CLEANUP_FLAG_DISCARD, CLEANUP_FLAG_HOLD
-from mta.smtpd.state import MAIL_ERROR_POLICY, MAIL_ERROR_SOFTWARE, MilterSession, Session
+from mta.smtpd.state import MilterSession, Session
 
 
 def milters_of(session: Session) -> MilterSession | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mta.dict.errors import TableError
+from mta.lib.mail_error import MAIL_ERROR_DATA, MAIL_ERROR_POLICY, MAIL_ERROR_PROTOCOL
 from mta.lib.smtp_stream import SmtpDataError, SmtpEof, SmtpError, SmtpQuiet, SmtpTimeout
 from mta.lib.string_list import StringList
 from mta.smtpd import limits, sasl
@@ -18,9 +19,6 @@ from mta.smtpd.milter import check_milter_reply
 from mta.smtpd.rcpt import rcpt_cmd
 from mta.smtpd.reset import helo_reset, mail_reset, rcpt_reset
 from mta.smtpd.state import (
-    MAIL_ERROR_DATA,
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_PROTOCOL,
     SMTPD_AFTER_DATA,
     SMTPD_AFTER_DOT,
     SMTPD_CMD_DATA,

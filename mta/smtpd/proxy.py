@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from mta.lib.cleanup_strerror import cleanup_stat_detail
 from mta.lib.inet_connect import inet_connect, unix_connect
+from mta.lib.mail_error import MAIL_ERROR_SOFTWARE
 from mta.lib.requests import CLEANUP_STAT_PROXY, REWRITE_LOCAL
 from mta.lib.smtp_stream import SmtpError, SmtpStream, SmtpTimeout
 from mta.smtpd.chat import clip
 from mta.smtpd.server import SMTPD_PROXY_FLAG_SPEED_ADJUST
-from mta.smtpd.state import MAIL_ERROR_SOFTWARE, known
+from mta.smtpd.state import known
 from mta.system import ConnectError, Wait
 from mta.wire.quote import xtext_quote
 from mta.wire.text import c_string, printable, to_bytes, to_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.lib.dsn_mask import dsn_notify_mask
+from mta.lib.mail_error import MAIL_ERROR_POLICY
 from mta.lib.verify_sender_addr import valid_verify_sender_addr
 from mta.smtpd.address import extract_addr
 from mta.smtpd.chat import chat_reply
@@ -13,7 +14,7 @@ from mta.smtpd.envelope import mail_open_stream
 from mta.smtpd.mail import DSN_DISABLED, unicode_allowed
 from mta.smtpd.milter import check_milter_reply, milters_of
 from mta.smtpd.proxy import WANT_OK
-from mta.smtpd.state import MAIL_ERROR_POLICY, SMTPD_FLAG_SMTPUTF8, Session
+from mta.smtpd.state import SMTPD_FLAG_SMTPUTF8, Session
 from mta.smtpd.token import Token
 from mta.system import Wait
 from mta.wire.ehlo_mask import EHLO_MASK_DSN

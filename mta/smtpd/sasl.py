@@ -5,15 +5,10 @@ A SASL implementation (``smtpd_sasl_type``) plugs in through :data:`mta.lib.xsas
 
 from __future__ import annotations
 
+from mta.lib.mail_error import MAIL_ERROR_POLICY, MAIL_ERROR_PROTOCOL
 from mta.lib.xsasl import XSASL_AUTH_DONE, XSASL_AUTH_MORE, ServerArguments
 from mta.smtpd.chat import chat_query, chat_reply
-from mta.smtpd.state import (
-    CLIENT_ATTR_UNKNOWN,
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_PROTOCOL,
-    SMTPD_FLAG_AUTH_USED,
-    Session,
-)
+from mta.smtpd.state import CLIENT_ATTR_UNKNOWN, SMTPD_FLAG_AUTH_USED, Session
 from mta.smtpd.token import Token
 from mta.system import Inet, Wait
 from mta.wire.ehlo_mask import EHLO_MASK_AUTH

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mta.dict.flags import DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
 from mta.dict.registry import Dict, dict_open
 from mta.dns_lookup import set_dns_rr_filter
+from mta.lib.class_mask import class_mask
 from mta.lib.input_transp import INPUT_TRANSP_MILTER, input_transp_mask
+from mta.lib.mail_error import MAIL_ERROR_MASKS
 from mta.lib.maps import Maps
 from mta.lib.namadr_list import NamadrList
 from mta.lib.string_list import StringList
@@ -16,10 +18,10 @@ from mta.lib.xsasl import XsaslServerImpl, xsasl_server_init
 from mta.smtpd import tls
 from mta.smtpd.destination import Destination
 from mta.smtpd.milter_session import milter_create
-from mta.smtpd.state import MAIL_ERROR_MASKS, Session
+from mta.smtpd.state import Session
 from mta.system import Wait
 from mta.tls.levels import server_level
-from mta.util.name_mask import NameMaskError, name_mask
+from mta.util.name_mask import NameMaskError
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -127,10 +129,7 @@ class Server:
         return NamadrList(self.process, name, getattr(self.process.conf, name), False)
 
     def _mask(self, name: str, table: dict[str, int]) -> int:
-        try:
-            return name_mask(name, table, getattr(self.process.conf, name))
-        except NameMaskError as error:
-            self.process.log.fatal(error.args[0])
+        return class_mask(self.process, name, table, getattr(self.process.conf, name))
 
     def _debug_peer(self) -> None:
         """Peers for which Postfix logs every step."""

@@ -52,10 +52,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mta.dict.errors import TableError
-from mta.dict.registry import dict_changed_name
 from mta.lib.namadr_list import NamadrList
 from mta.lib.passed_stream import PassedStream
 from mta.lib.smtp_stream import SmtpStream
+from mta.lib.table_changes import must_begin_anew
 from mta.master.server import Program, program
 from mta.smtpd import limits
 from mta.smtpd.peer import peer_init
@@ -81,10 +81,7 @@ class Smtpd(Program):
 
     def serve(self, request: Stream | PassedStream) -> Wait[None]:
         """Serves a client."""
-        changed = dict_changed_name(self.process)
-        if changed is not None:
-            self.process.log.info(f"table {changed} has changed -- restarting")
-            self.process.cache.clear()
+        if must_begin_anew(self.process):
             self.server = Server(self.process)
         passed = request if isinstance(request, PassedStream) else None
         stream = request.stream if isinstance(request, PassedStream) else request

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mta.lib.mail_error import MAIL_ERROR_POLICY, MAIL_ERROR_PROTOCOL, MAIL_ERROR_SOFTWARE
 from mta.lib.smtp_stream import SmtpEof, SmtpError, SmtpQuiet
 from mta.smtpd import limits, sasl
 from mta.smtpd.chat import chat_query, chat_reply
 from mta.smtpd.reset import helo_reset, mail_reset, rcpt_reset
-from mta.smtpd.state import (
-    MAIL_ERROR_POLICY,
-    MAIL_ERROR_PROTOCOL,
-    MAIL_ERROR_SOFTWARE,
-    Session,
-    TlsContext,
-)
+from mta.smtpd.state import Session, TlsContext
 from mta.smtpd.token import Token
 from mta.system import Wait
 from mta.wire.ehlo_mask import EHLO_MASK_STARTTLS

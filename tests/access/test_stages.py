@@ -7,7 +7,7 @@ from access_bench import Bench
 
 from mta.lib.input_transp import INPUT_TRANSP_UNKNOWN_RCPT
 from mta.smtpd import check
-from mta.smtpd.state import MAIL_ERROR_BOUNCE, MAIL_ERROR_POLICY, MAIL_ERROR_RESOURCE
+from mta.lib.mail_error import MAIL_ERROR_BOUNCE, MAIL_ERROR_POLICY, MAIL_ERROR_RESOURCE
 
 ALONE = {"smtpd_relay_restrictions": "check_client_access static:OK, reject"}
 

@@ -17,34 +17,19 @@ FLOORS = {
 OWN = ("mta", "sim", "reports", "postlab", "scenarios", "tests")
 
 #: Modules of chance, clocks and the real machine that the simulated floors must not use.
-FORBIDDEN = {
-    "mta": (
-        "simpy",
-        "time",
-        "random",
-        "secrets",
-        "socket",
-        "asyncio",
-        "threading",
-        "subprocess",
-        "multiprocessing",
-        "tempfile",
-        "shutil",
-        "uuid",
-    ),
-    "sim": (
-        "time",
-        "secrets",
-        "socket",
-        "asyncio",
-        "threading",
-        "subprocess",
-        "multiprocessing",
-        "tempfile",
-        "shutil",
-        "uuid",
-    ),
-}
+_REAL = (
+    "time",
+    "secrets",
+    "socket",
+    "asyncio",
+    "threading",
+    "subprocess",
+    "multiprocessing",
+    "tempfile",
+    "shutil",
+    "uuid",
+)
+FORBIDDEN = {"mta": ("simpy", "random", *_REAL), "sim": _REAL}
 #: Attributes that read a clock or draw unseeded chance.
 CLOCKS = {
     ("datetime", "now"),
