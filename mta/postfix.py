@@ -182,7 +182,8 @@ class Postfix:
         account = self.system.accounts.by_name(user)
         if account is None:
             return CommandResult(1, f"{name}: unknown user {user}\n")
-        process = master.new_process(name, main_cf=self._current(master))
+        program = "sendmail" if name in SENDMAIL else name
+        process = master.new_process(program, main_cf=self._current(master))
         cmd = Command(process, name, list(argv[1:]), account, stdin)
         process.log = CommandLog(
             self.system, process.log.tag, process.pid, name, cmd.output, name in QUIET
@@ -223,5 +224,7 @@ class Postfix:
         return self.system.accounts.by_name(name)
 
 
+#: Other names of sendmail(1).
+SENDMAIL = frozenset({"mailq", "newaliases"})
 #: Commands that do not write to the mail log.
 QUIET = frozenset({"postconf", "postcat"})

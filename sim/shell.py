@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sim.shell_words import shell_words
+from sim.shell_words import ParameterError, shell_words
 
 NOT_FOUND = 127  #: what a shell exits with when there is no such command
 _SYNTAX_ERROR = 2
@@ -126,7 +126,11 @@ class Shell:
                 end += 1
             operator = commands[index].operator
             if operator == ";" or (operator == "&&") == (self.status == 0):
-                self._pipeline(commands[index:end])
+                try:
+                    self._pipeline(commands[index:end])
+                except ParameterError as error:
+                    self.output += f"{self.name}: 1: {error.args[0]}\n".encode()
+                    return Outcome(_SYNTAX_ERROR, bytes(self.output))
             index = end
         return Outcome(self.status, bytes(self.output))
 

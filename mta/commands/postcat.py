@@ -155,7 +155,9 @@ class _File:
     def show(self) -> None:
         """The whole file.  Raises Fatal."""
         data = self.data
-        if data and chr(data[0]) not in REC_TYPE_ENVELOPE:
+        if not data:
+            return
+        if chr(data[0]) not in REC_TYPE_ENVELOPE:
             self.warning(f"{self.name}: input is not a valid queue file")
             return
         if self.printing:

@@ -53,12 +53,6 @@ def postqueue(cmd: Command) -> Wait[int]:
     return (yield from _flush_file(cmd, value))
 
 
-@command("mailq")
-def mailq(cmd: Command) -> Wait[int]:
-    """``sendmail -bp`` under its own name."""
-    return (yield from show_queue(cmd))
-
-
 def _clip(text: str) -> str:
     return text[:100] + ("..." if len(text) > 100 else "")
 

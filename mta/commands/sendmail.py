@@ -99,6 +99,12 @@ def newaliases(cmd: Command) -> Wait[int]:
     return (yield from _run(cmd, _NEWALIAS))
 
 
+@command("mailq")
+def mailq(cmd: Command) -> Wait[int]:
+    """``mailq``."""
+    return (yield from _run(cmd, _MAILQ))
+
+
 def _run(cmd: Command, mode: str) -> Wait[int]:
     try:
         options = _Parser(cmd, mode).parse()

@@ -215,35 +215,24 @@ class Parser(ABC):
         return options, ""
 
     def _replacement(self, text: str) -> tuple[tuple[Part, ...], int]:
+        """The pieces of a result, and its largest $number."""
         try:
-            parts = parse_replacement(text)
+            parts = parse_replacement(text, self._accept)
         except ReplacementError as error:
-            # what comes before the mistake is looked at first
-            self._largest(error.before)
-            self.warnings.append(error.args[0])
+            if error.args[0]:
+                self.warnings.append(error.args[0])
             raise self._skip("bad replacement syntax: skipping this rule") from error
-        largest = self._largest(parts)
-        if largest is None:
-            raise self._skip("bad replacement syntax: skipping this rule")
-        return parts, largest
+        return parts, max((int(part.text) for part in parts if part.is_name), default=0)
 
-    def _largest(self, parts: Sequence[Part]) -> int | None:
-        """The largest $number; None after a warning where one is no number, or less than 1."""
-        largest = 0
-        bad = False
-        for part in parts:
-            if not part.is_name:
-                continue
-            name = part.text
-            if not (name.isascii() and name.isdigit()):
-                self.warn(f'non-numeric replacement index "{name}"')
-                bad = True
-            elif int(name) < 1:
-                self.warn(f'{self.bad_index} replacement index "{name}"')
-                bad = True
-            else:
-                largest = max(largest, int(name))
-        return None if bad else largest
+    def _accept(self, name: str) -> bool:
+        """Whether a name is a number, and at least 1."""
+        if not (name.isascii() and name.isdigit()):
+            self.warn(f'non-numeric replacement index "{name}"')
+        elif int(name) < 1:
+            self.warn(f'{self.bad_index} replacement index "{name}"')
+        else:
+            return True
+        return False
 
 
 def _alnum(char: str) -> bool:

@@ -292,6 +292,9 @@ _MODULES = {
     "unix": "simple",
 }
 
+#: The types of these that postmap(1) builds.
+_BUILT = frozenset(("btree", "cdb", "dbm", "fail", "hash", "lmdb", "sdbm"))
+
 _ENTRY_POINTS = "postlab.dict_types"
 
 
@@ -327,6 +330,11 @@ def _opener(kind: str) -> Opener | None:
         for point in entry_points(group=_ENTRY_POINTS, name=kind):
             found = _TYPES[kind] = point.load()
     return found
+
+
+def can_build(kind: str) -> bool:
+    """Whether postmap(1) can build tables of a type from a text (``mkmap_open``)."""
+    return kind in _BUILT or (kind not in _MODULES and _opener(kind) is not None)
 
 
 def dict_mapnames() -> list[str]:

@@ -6,12 +6,13 @@ The syntax is that of mac_parse(3), which knows nothing of conditions here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 _LITERAL = re.compile(r"[^$]+")
 _NAME = re.compile(r"[A-Za-z0-9_]*")
 _CLOSE = {"(": ")", "{": "}"}
+_OPENERS = tuple(_CLOSE)
 
 
 class Part(NamedTuple):
@@ -22,22 +23,22 @@ class Part(NamedTuple):
 
 
 class ReplacementError(ValueError):
-    """A text that cannot be parsed: Postfix's text for it, and the pieces before the mistake."""
-
-    def __init__(self, text: str, before: Sequence[Part] = ()) -> None:
-        super().__init__(text, tuple(before))
-
-    @property
-    def before(self) -> Sequence[Part]:
-        """The pieces before the mistake."""
-        return self.args[1]  # type: ignore[no-any-return]
+    """A text that cannot be parsed: Postfix's text for it, empty where a name was refused."""
 
 
-def parse_replacement(text: str) -> tuple[Part, ...]:
-    """The pieces of a text.  Raises ReplacementError."""
+#: Whether a name is a good one; it warns of the others.
+Accept = Callable[[str], bool]
+
+
+def parse_replacement(text: str, accept: Accept) -> tuple[Part, ...]:
+    """The pieces of a text.  Raises ReplacementError.
+
+    After a name that is refused, those that follow are looked at too, up to the first in brackets.
+    """
     parts: list[Part] = []
     literal = ""
     place = 0
+    refused = False
     while place < len(text):
         found = _LITERAL.match(text, place)
         if found:
@@ -50,29 +51,32 @@ def parse_replacement(text: str) -> tuple[Part, ...]:
             if literal:
                 parts.append(Part(literal))
                 literal = ""
-            name, place = _name(text, place + 1, parts)
+            name, after = _name(text, place + 1)
+            if refused and text.startswith(_OPENERS, place + 1):
+                break
+            if not name:
+                raise ReplacementError(f'empty macro name: "{text}"')
+            refused = not accept(name) or refused
             parts.append(Part(name, True))
+            place = after
+    if refused:
+        raise ReplacementError("")
     if literal:
         parts.append(Part(literal))
     return tuple(parts)
 
 
-def _name(text: str, place: int, before: list[Part]) -> tuple[str, int]:
+def _name(text: str, place: int) -> tuple[str, int]:
     """The name after a dollar, and where it ends."""
     opener = text[place : place + 1]
-    if opener in _CLOSE and opener:
+    if opener and opener in _CLOSE:
         end = _closing(text, place)
         if end < 0:
-            raise ReplacementError(f'truncated macro reference: "{text}"', before)
-        name = text[place + 1 : end]
-        after = end + 1
-    else:
-        found = _NAME.match(text, place)
-        name = found[0] if found else ""
-        after = place + len(name)
-    if not name:
-        raise ReplacementError(f'empty macro name: "{text}"', before)
-    return name, after
+            raise ReplacementError(f'truncated macro reference: "{text}"')
+        return text[place + 1 : end], end + 1
+    found = _NAME.match(text, place)
+    name = found[0] if found else ""
+    return name, place + len(name)
 
 
 def _closing(text: str, place: int) -> int:

@@ -41,6 +41,7 @@ def inet_connect(process: Process, endpoint: str, timeout: float) -> Wait[Stream
         except TimedOut:
             last = ConnectError("Connection timed out")
         else:
+            process.keep(stream)
             return stream
     raise last
 
@@ -55,6 +56,7 @@ def unix_connect(process: Process, path: str, timeout: float) -> Wait[Stream]:
         stream: Stream = yield process.system.network.connect(Unix(path), timeout)
     except TimedOut:
         raise ConnectError("Connection timed out") from None
+    process.keep(stream)
     return stream
 
 

@@ -347,6 +347,7 @@ class Master:
         if worker is service.shared:
             service.shared = None
         service.total -= 1
+        worker.process.ended()
         status = 1 if isinstance(error, Fatal) else -getattr(error, "signal", 6)
         self._exited(service, worker.process.pid, status, worker.uses)
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from weakref import ReferenceType
 
 from mta.conf.conf import Conf
 from mta.lib.log import Log
-from mta.system import Fatal, System, Wait
+from mta.system import Fatal, Stream, System, Wait
 
 if TYPE_CHECKING:
     from mta.master.master import Connection, Master
+
+_FEW = 16
 
 
 class Process:
@@ -26,7 +29,9 @@ class Process:
     entry (``submission``), ``cache`` a place for what libraries keep per process (open tables).
     """
 
-    __slots__ = ("args", "cache", "conf", "log", "master", "pid", "program", "service", "system")
+    __slots__ = (
+        "_streams", "args", "cache", "conf", "log", "master", "pid", "program", "service", "system",
+    )  # fmt: skip
 
     def __init__(
         self, master: Master, program: str, service: str, pid: int, conf: Conf, tag: str
@@ -42,6 +47,7 @@ class Process:
         self.log = Log(master.system, tag, pid)
         self.log.conf = conf
         self.cache: dict[Any, Any] = {}
+        self._streams: list[ReferenceType[Stream]] = []
 
     def call(self, service: str, request: Any) -> Wait[Any]:
         """Asks an internal service (by its name in master.cf) and waits for its reply.
@@ -59,6 +65,19 @@ class Process:
     def trigger(self, service: str, data: bytes) -> None:
         """Wakes a service (qmgr, pickup, flush) with trigger bytes and does not wait for it."""
         self.master.trigger(service, data)
+
+    def keep(self, stream: Stream) -> None:
+        """Notes a connection that ends when the process does."""
+        if len(self._streams) >= _FEW:
+            self._streams = [ref for ref in self._streams if ref() is not None]
+        self._streams.append(ReferenceType(stream))
+
+    def ended(self) -> None:
+        """The process has died: so do its connections."""
+        for ref in self._streams:
+            stream = ref()
+            if stream is not None:
+                stream.close()
 
     def now(self) -> int:
         """Microseconds since the epoch."""

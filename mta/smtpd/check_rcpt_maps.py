@@ -37,6 +37,9 @@ from mta.system import Wait
 from mta.util.casefold import same_text
 from mta.wire.dsn import dsn_split
 
+#: How large Postfix makes the buffer for the next hop; what is not used of it shows as blanks.
+_NEXTHOP_BUFFER = 100
+
 _CLASSES = (
     RESOLVE_CLASS_LOCAL
     | RESOLVE_CLASS_ALIAS
@@ -133,6 +136,9 @@ def _reject_transport(
         code = session.process.conf.unknown_virtual_alias_reject_code
     default = f"{first}.1.{sender_or(reply_class, '0', '1')}"
     status, text = dsn_split(default, reply.nexthop)
+    if status == reply.nexthop:
+        # A status without a text: Postfix steps over its end, on to what the buffer holds.
+        text = " " * (_NEXTHOP_BUFFER - len(status) - 1)
     return check_reject(
         session,
         MAIL_ERROR_BOUNCE,

@@ -194,6 +194,9 @@ class MemoryProcess:
     def lines(self) -> list[str]:
         return self.log.lines
 
+    def keep(self, stream: Any) -> None:
+        """Connections end with the process; here nothing ends."""
+
     def text(self, path: str, content: str, uid: int = 0) -> None:
         self.files.write(path, content.encode("utf-8", "surrogateescape"), uid=uid)
 

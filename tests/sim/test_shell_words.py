@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.shell_words import shell_words
+from sim.shell_words import ParameterError, shell_words
 
 ENV = {"ONE": "x", "TWO": "a b", "EMPTY": "", "BLANKS": " p  q "}
 
@@ -32,6 +32,8 @@ COMMANDS = [
     '/bin/x "$BLANKS"',
     "/bin/x $UNSET -f $ONE@$ONE.test",
     "/bin/x 5$ $",
+    '/bin/x ${UNSET-or} ${UNSET:-or} "${EMPTY-or}" ${EMPTY:-or}',
+    "/bin/x ${ONE+set} ${UNSET+set} ${EMPTY:+set} ${ONE?never}",
     "/bin/x a'b'\"c\"d",
     "",
 ]
@@ -54,3 +56,16 @@ def test_without_variables_the_words_are_those_of_shlex() -> None:
 
 def test_a_quote_without_partner_stands_for_itself() -> None:
     assert shell_words("/bin/x don't", {}) == ("/bin/x", "don't")
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("${UNSET?who}", "UNSET: who"),
+        ("${UNSET?}", "UNSET: parameter not set"),
+        ("${EMPTY:?}", "EMPTY: parameter null or not set"),
+    ],
+)
+def test_a_name_that_has_to_be_set_ends_the_shell(word: str, text: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{text}$"):
+        shell_words(f"/bin/x {word}", ENV)
