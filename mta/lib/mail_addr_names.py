@@ -16,11 +16,6 @@ def mail_addr_double_bounce(process: Process) -> str:
     return f"{process.conf.double_bounce_sender}@{process.conf.myhostname}"
 
 
-def mail_addr_postmaster(process: Process) -> str:
-    """The postmaster of this host."""
-    return f"{MAIL_ADDR_POSTMASTER}@{process.conf.myhostname}"
-
-
 def mail_addr_mail_daemon(process: Process) -> str:
     """The mail system itself."""
     return f"{MAIL_ADDR_MAIL_DAEMON}@{process.conf.myhostname}"

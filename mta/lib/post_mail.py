@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mta.lib.cleanup_client import cleanup_finish, cleanup_open
 from mta.lib.post_mail_head import internal_flags, preamble
-from mta.lib.requests import CLEANUP_STAT_OK, CleanupMessage, CleanupReply
-from mta.system import Gone, Wait
+from mta.lib.requests import CleanupMessage, CleanupReply
+from mta.system import Wait
 from mta.wire.text import to_bytes
 
 if TYPE_CHECKING:
@@ -55,16 +55,3 @@ def post_mail_open(
     mail = PostMail(process, message)
     preamble(process, message, sender, recipient, trace_flags, attributes)
     return mail
-
-
-def post_mail(
-    process: Process, sender: str, recipient: str, source: str, lines: list[str]
-) -> Wait[bool]:
-    """A whole message in one call; whether cleanup(8) took it."""
-    try:
-        mail = yield from post_mail_open(process, sender, recipient, source)
-        mail.text(*lines)
-        reply = yield from mail.finish()
-    except Gone:
-        return False
-    return reply.status == CLEANUP_STAT_OK

@@ -53,9 +53,6 @@ class Client:
         self.smtp_mode = process.program == "smtp"
         self.mode = "SMTP" if self.smtp_mode else "LMTP"
         self.tls: ClientTls | None = None  #: None: the configuration speaks of no TLS
-        self.scache = bool(
-            conf.smtp_connection_cache_destinations or conf.smtp_connection_cache_on_demand
-        )
         self.reuse_count_limit = conf.smtp_connection_reuse_count_limit
         self.line_limit = conf.line_length_limit
         self.utf8 = bool(conf.smtputf8_enable)

@@ -107,7 +107,6 @@ def _from_passed(session: Session, passed: PassedStream) -> None:
     set_address(session, passed.client_address)
     session.port = passed.client_port
     session.dest_addr = passed.server_address
-    session.dest_port = passed.server_port
 
 
 def _from_proxy(session: Session) -> Wait[bool]:
@@ -127,7 +126,6 @@ def _from_proxy(session: Session) -> Wait[bool]:
             set_address(session, found.client_address)
             session.port = found.client_port
             session.dest_addr = found.server_address
-            session.dest_port = found.server_port
             return True
         log.warning(f"haproxy read: line > {HAPROXY_MAX_LEN} characters")
     except SmtpEof:

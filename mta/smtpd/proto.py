@@ -200,7 +200,6 @@ def _count_connection(session: Session) -> Wait[bool]:
         return True
     conf = session.process.conf
     session.conn_count = reply.count
-    session.conn_rate = reply.rate
     if 0 < conf.smtpd_client_connection_count_limit < reply.count:
         session.error_mask |= MAIL_ERROR_POLICY
         what = f"Connection concurrency limit exceeded: {reply.count}"

@@ -204,7 +204,6 @@ class Session:
         "client",
         "command_counts",
         "conn_count",
-        "conn_rate",
         "defer_if_permit",
         "defer_if_permit_client",
         "defer_if_permit_helo",
@@ -212,7 +211,6 @@ class Session:
         "defer_if_reject",
         "dest",
         "dest_addr",
-        "dest_port",
         "discard",
         "dsn_envid",
         "dsn_ret",
@@ -311,11 +309,9 @@ class Session:
         self.rfc_addr = CLIENT_ATTR_UNKNOWN  #: address for RFC 2821 (``IPv6:2001:db8::1``)
         self.addr_family = 0  #: 4, 6, or 0 for none
         self.dest_addr = ""  #: server address of the connection
-        self.dest_port = ""
         self.name_status = SMTPD_PEER_CODE_PERM  #: SMTPD_PEER_CODE_*
         self.reverse_name_status = SMTPD_PEER_CODE_PERM
         self.conn_count = 0  #: connections from this client (anvil)
-        self.conn_rate = 0  #: connection rate of this client
         self.xclient_allowed = False  #: kept, so that XCLIENT cannot undo it
         self.xclient_error = False  #: the list could not be searched
         self.xforward_allowed = False

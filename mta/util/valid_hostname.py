@@ -202,7 +202,3 @@ def valid_mailhost_literal(text: str) -> Verdict:
 
 #: The size of an address in text with its scope, in Postfix (MAI_HOSTADDR_STR; INET6_ADDRSTRLEN).
 _HOSTADDR_SIZE = 46
-
-# Short names.
-valid_ipv4 = valid_ipv4_hostaddr
-valid_ipv6 = valid_ipv6_hostaddr

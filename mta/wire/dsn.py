@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\Z|[ \t\r\n\f\v])")
 _SPACES = " \t\r\n\f\v"
@@ -24,10 +24,6 @@ class Dsn:
     dtext: str = ""
     mtype: str = ""
     mname: str = ""
-
-    def with_status(self, status: str) -> Dsn:
-        """The same with another enhanced status code."""
-        return replace(self, status=status)
 
 
 def dsn_valid(text: str) -> int:

@@ -18,11 +18,6 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def is_ascii(text: str) -> bool:
-    """Whether all characters are ASCII."""
-    return text.isascii()
-
-
 def c_string(data: bytes) -> bytes:
     """What C sees of it: up to a NUL."""
     return data.partition(b"\0")[0] if b"\0" in data else data
