@@ -185,6 +185,9 @@ class Process:
     def now(self) -> int:
         return self.system.now()
 
+    def keep(self, stream: Any) -> None:
+        """Nothing: this process does not die."""
+
     def decide(self, kind: str, /, **facts: Any) -> None:
         pass
 
