@@ -1,0 +1,284 @@
+"""The world of the attempts: all names exist, and all mail for elsewhere arrives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from dnslib import MX, NS, PTR, RR, A, DNSLabel
+
+from mta.conf.conf import Conf
+from mta.conf.host import Host
+from mta.conf.main_cf import parse_main_cf
+from mta.conf.master_cf import parse_master_cf
+from mta.postfix import load_programs
+from postlab.folder import ConfigFolder
+from postlab.model import Client, Peer
+from postlab.relay.probes import Probe
+from postlab.relay.report import Relayed
+from postlab.relay.targets import Targets
+from postlab.run import queue_of
+from postlab.stage import Stage
+from postlab.surroundings import Session, surroundings
+from reports.outcome import Dialogue
+from sim.kernel import LogLine
+from sim.peers.smtp_server import Delivery
+from sim.zone import NOERROR, NXDOMAIN, TYPE_NUMBER, Zone, ancestors, name_key, split_name
+
+PEER = "203.0.113.10"
+#: So many clients are there at a time.
+BATCH = 10
+#: Seconds between batches: limits of rates are another matter.
+APART = 7
+#: Strangers with other names in the DNS come from here.
+_OTHERS = "198.18.{}.{}"
+
+_LITERAL = re.compile(r"\[(\d+\.\d+\.\d+\.\d+)\](?::(\d+))?")
+_PORT = re.compile(r"[\]\w]:(\d{2,5})\b")
+_PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "submissions": 465}
+_SUBJECT = re.compile(r"^Subject: relay test (\d+)$", re.MULTILINE)
+
+
+class Everywhere(Zone):
+    """A name service for which every name exists: as the mail system's own, or elsewhere."""
+
+    def __init__(self, targets: Targets) -> None:
+        super().__init__([])
+        elsewhere = targets.of_class("relay")  # other hosts come first, and this one is second
+        own = (name for name in (targets.hostname, *targets.own) if name not in elsewhere)
+        self.own = {name_key(name) for name in own}
+        self.home = targets.hostname
+        self.address = targets.address
+        self.peer = f"peer.{targets.outside}"
+        self.second = {name_key(name) for name in (f"mx.{targets.outside}", *elsewhere)}
+        self.lists = {name_key(name) for name in targets.lists}
+        self.clients: dict[bytes, str] = {}
+        self.hosts: dict[bytes, str] = {}
+        self.client(targets.client, f"client.{targets.outside}")
+        self.hosts[name_key(f"client.{targets.outside}")] = targets.client
+
+    def client(self, address: str, name: str) -> None:
+        """What a client's address is called."""
+        reverse = ".".join(reversed(address.split(".")))
+        self.clients[name_key(f"{reverse}.in-addr.arpa")] = name
+
+    def lookup(self, name: bytes, kind: int) -> tuple[int, list[RR], list[bytes]]:
+        """The result code, the answers, and the names on the way."""
+        labels = split_name(name)
+        if labels[-1:] == (b"arpa",):
+            client = self.clients.get(name)
+            if client is None:
+                return NXDOMAIN, [], [name]
+            return NOERROR, _answers(name, kind, {"PTR": PTR(client)}), [name]
+        if len(labels) < 2 or any(parent in self.lists for parent in ancestors(name)):
+            return NXDOMAIN, [], [name]
+        data: dict[str, object] = {
+            "A": A(self.address if name in self.own else self.hosts.get(name, PEER))
+        }
+        data["NS"] = NS(self.peer)
+        data["MX"] = MX(self.home if name in self.own else self.peer, 10)
+        found = _answers(name, kind, data)
+        if name in self.second and kind == TYPE_NUMBER["MX"]:
+            found += _answers(name, kind, {"MX": MX(self.home, 20)})
+        return NOERROR, found, [name]
+
+
+def _answers(name: bytes, kind: int, data: dict[str, object]) -> list[RR]:
+    owner = DNSLabel(split_name(name))
+    return [
+        RR(owner, TYPE_NUMBER[word], 1, 3600, record)
+        for word, record in data.items()
+        if TYPE_NUMBER[word] == kind
+    ]
+
+
+class Laboratory:
+    """The mail system of a folder, and strangers who try to get mail through it."""
+
+    def __init__(self, folder: ConfigFolder, targets: Targets, seed: int = 0) -> None:
+        load_programs()
+        self.folder = folder
+        self.targets = targets
+        around = surroundings(folder, Session(targets.client), zone="", users=())
+        self.assumed = list(around.assumed)
+        self.stage = Stage(around.scenario, seed, config=folder)
+        self.zone = Everywhere(targets)
+        self.stage.dns.zone = self.zone
+        self.not_started: list[str] = []
+        self.tried = 0
+        self._greeted = False
+        self.refused = 0
+        self._probes: dict[int, Probe] = {}
+        self._strangers: dict[str, str] = {"": targets.client}
+        self._services = self._smtp_services()
+        if targets.left_out:
+            self.assumed.append(f"{targets.left_out} names of the tables were left out")
+        self._servers()
+
+    # -- the world
+
+    def _smtp_services(self) -> dict[int, str]:
+        """The programs that listen, by port."""
+        main = parse_main_cf(self.folder.text("main.cf"))
+        text = self.folder.text("master.cf")
+        if not self.folder.has_master_cf:
+            return {25: "smtpd"}
+        services: dict[int, str] = {}
+        conf = Conf(main, host=Host(self.targets.hostname), warn=lambda _: None)
+        for entry in parse_master_cf(text, conf).entries:
+            if entry.type != "inet":
+                continue
+            host, _, port = entry.name.rpartition(":")
+            number = _PORTS.get(port, int(port) if port.isdigit() else 0)
+            local = host.strip("[]").startswith(("127.", "localhost", "::1"))
+            wrapped = entry.overrides.get("smtpd_tls_wrappermode") == "yes"
+            program = "" if local or wrapped else entry.program
+            if wrapped:
+                self.assumed.append(f"port {port} speaks TLS from the start, and was not tried")
+            services[number] = program
+        return services
+
+    def open_ports(self) -> list[int]:
+        """The ports where a stranger can speak SMTP."""
+        return [n for n, p in self._services.items() if p in ("smtpd", "postscreen") and n]
+
+    def _servers(self) -> None:
+        """Whoever the mail system may hand mail to takes it."""
+        texts = [self.folder.text(name) for name in self.folder.files]
+        ports = {int(port): None for text in texts for port in _PORT.findall(text)}
+        places = dict.fromkeys((PEER, port) for port in (25, 587, 465, 24, *ports) if port < 65536)
+        for text in texts:
+            for address, port in _LITERAL.findall(text):
+                if int(port or 25) < 65536:
+                    places[address, int(port or 25)] = None
+        for address, port in places:
+            if self._is_taken(address, port):
+                continue
+            try:
+                peer = Peer(address=address, port=port)
+                self.stage.add_peer(f"{address}:{port}", peer)
+            except (OSError, ValueError):
+                continue
+
+    def _is_taken(self, address: str, port: int) -> bool:
+        own = address == self.targets.address or address.startswith("127.")
+        return address == "0.0.0.0" or (own and (port in self._services or port == 53))
+
+    def start(self) -> bool:
+        """Starts the mail system; False where it does not run."""
+        self.stage.start()
+        self.stage.settle()
+        if self.stage.postfix is None or not self.stage.postfix.running:
+            self.not_started = [line.text for line in self.stage.mta.log]
+        return not self.not_started
+
+    # -- attempts
+
+    def relaying(self, probes: Sequence[Probe]) -> list[Relayed]:
+        """Makes attempts, and tells those whose mail arrived, in the order of the attempts."""
+        found: list[Relayed] = []
+        for at in range(0, len(probes), BATCH):
+            found += self._batch(probes[at : at + BATCH])
+            if not self._greeted:
+                self.not_started = [str(line) for line in self.stage.mta.log if _is_fatal(line)]
+                break
+        return found
+
+    def _batch(self, probes: Sequence[Probe]) -> list[Relayed]:
+        record = self.stage.record
+        start = len(record.delivered)
+        dialogues: dict[int, Dialogue] = {}
+        for probe in probes:
+            self.tried += 1
+            self._probes[self.tried] = probe
+            dialogues[self.tried] = self.stage.begin_client(self._client(probe, self.tried))
+        self.stage.settle()
+        self._greeted |= any(
+            line.startswith("S: 2") for d in dialogues.values() for line in d.transcript[1:2]
+        )
+        arrived: dict[int, Delivery] = {}
+        for delivery in record.delivered[start:]:
+            number = _number(delivery.message)
+            if number in self._probes and _is_there(self._probes[number], delivery):
+                arrived.setdefault(number, delivery)
+        self.refused += sum(not _accepted(d) for d in dialogues.values())
+        self.stage.run_until(self.stage.world.now + APART * 1_000_000)
+        return [
+            Relayed(
+                self._probes[n], list(dialogues[n].transcript), _where(d), _how(self._probes[n], d)
+            )
+            for n, d in sorted(arrived.items())
+            if n in dialogues
+        ]
+
+    def _client(self, probe: Probe, number: int) -> Client:
+        source = self._strangers.get(probe.name)
+        if source is None:
+            count = len(self._strangers)
+            source = _OTHERS.format(count // 250, count % 250 + 1)
+            self._strangers[probe.name] = source
+            self.zone.client(source, probe.name)
+        say = [*probe.commands, f"Subject: relay test {number}\n\n.\n", "QUIT"]
+        return Client.model_validate({"from": source, "to": probe.port, "say": say})
+
+    # -- afterwards
+
+    def kept(self) -> list[str]:
+        """Mail for elsewhere that was accepted, and has not arrived."""
+        if self.not_started:
+            return []
+        found: dict[str, None] = {}
+        domains = {probe.domain for probe in self._probes.values()}
+        for entry in queue_of(self.stage):
+            for address, reason in _recipients(entry):
+                if address.rpartition("@")[2].lower().rstrip(".") in domains:
+                    found[f"{address} ({entry.queue}): {reason}" if reason else address] = None
+        return list(found)
+
+    def doubts(self) -> list[str]:
+        """Why the world may be wrong."""
+        return self.stage.doubts()
+
+
+def _recipients(entry: object) -> Iterator[tuple[str, str]]:
+    for recipient in getattr(entry, "recipients", []):
+        if isinstance(recipient, dict):
+            yield recipient["address"], recipient.get("reason") or ""
+        else:
+            yield recipient.address, recipient.reason or ""
+
+
+def _number(message: str) -> int:
+    """Which attempt a message is of: by its own header, not by what it quotes."""
+    match = _SUBJECT.search(message.partition("\n\n")[0])
+    return int(match[1]) if match else 0
+
+
+def _is_fatal(line: LogLine) -> bool:
+    return line.text.startswith(("fatal: ", "panic: "))
+
+
+def _accepted(dialogue: Dialogue) -> bool:
+    lines = dialogue.transcript
+    return any(a.startswith("C: <") and b.startswith("S: 2") for a, b in pairwise(lines))
+
+
+def _is_there(probe: Probe, delivery: Delivery) -> bool:
+    return bool(_how(probe, delivery))
+
+
+def _how(probe: Probe, delivery: Delivery) -> str:
+    """How the mail arrived: for the stranger's recipient, or for one who will hand it on."""
+    for recipient in delivery.recipients:
+        user, _, domain = recipient.rpartition("@")
+        domain = domain.lower().rstrip(".")
+        if domain == probe.domain or domain.endswith("." + probe.domain):
+            return "direct"
+        if probe.user in user and probe.domain in user.lower() and re.search("[@%!]", user):
+            return "routed"
+    return ""
+
+
+def _where(delivery: Delivery) -> str:
+    return ", ".join(delivery.recipients)

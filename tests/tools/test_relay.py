@@ -1,0 +1,172 @@
+"""``postlab check --relay``: a closed mail system is found closed, and each hole is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from postlab.folder import ConfigFolder
+from postlab.relay import RelayReport, prove
+from postlab.relay.probes import family
+from postlab.relay.targets import Targets
+
+OWN = "mydestination = example.org\n"
+#: Without relay restrictions, so that those for recipients decide.
+ONLY_RECIPIENT = OWN + "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = "
+
+
+def folder(path: Path, files: Mapping[str, str]) -> ConfigFolder:
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return ConfigFolder.load(path)
+
+
+def proof(path: Path, main_cf: str, **files: str) -> RelayReport:
+    return prove(folder(path, {"main.cf": main_cf, **files}))
+
+
+CLOSED = {
+    "the stock configuration": OWN,
+    "a backup server": OWN + "relay_domains = backup.test\n",
+    "the percent hack at home": OWN + "relay_domains =\nallow_untrusted_routing = yes\n",
+    "a reverse name that the stranger may choose": ONLY_RECIPIENT
+    + "check_reverse_client_hostname_access inline:{{trusted.test=OK}}, reject_unauth_destination\n",
+    "virtual domains": OWN
+    + "virtual_alias_domains = v.test\nvirtual_alias_maps = inline:{{@v.test=boss@far.test}}\n",
+    "strangers may write to friends of ours": OWN
+    + "smtpd_recipient_restrictions = inline:{{friend.test=OK}}, reject_unauth_destination\n",
+}
+
+
+@pytest.mark.parametrize("main_cf", CLOSED.values(), ids=CLOSED)
+def test_a_closed_mail_system_is_found_closed(tmp_path: Path, main_cf: str) -> None:
+    report = proof(tmp_path, main_cf)
+    assert report.proven
+    assert (report.found, report.smallest, report.kept, report.doubts) == ([], None, [], [])
+    assert report.tried > 250
+    assert f"none of {report.tried} attempts" in next(report.lines())
+
+
+HOLES: dict[str, tuple[str, dict[str, str], list[str]]] = {
+    "everybody is in mynetworks": (
+        OWN + "mynetworks = 0.0.0.0/0\n",
+        {},
+        ["MAIL FROM:<>", "RCPT TO:<a@outside.test>", "DATA"],
+    ),
+    "relaying is permitted": (
+        OWN + "smtpd_relay_restrictions = check_client_access static:OK, reject\n",
+        {},
+        ["MAIL FROM:<>", "RCPT TO:<a@outside.test>", "DATA"],
+    ),
+    "routing through a backup server": (
+        OWN + "relay_domains = backup.test\nallow_untrusted_routing = yes\n",
+        {},
+        ["MAIL FROM:<>", "RCPT TO:<a%outside.test@backup.test>", "DATA"],
+    ),
+    "OK for a domain of recipients": (
+        ONLY_RECIPIENT + "check_recipient_access hash:/etc/postfix/friends,"
+        " reject_unauth_destination\n",
+        {"friends": "friend.test OK\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a@friend.test>", "DATA"],
+    ),
+    "OK for a sender": (
+        ONLY_RECIPIENT + "check_sender_access hash:/etc/postfix/senders,"
+        " reject_unauth_destination\n",
+        {"senders": "boss@partner.test OK\n"},
+        ["MAIL FROM:<boss@partner.test>", "RCPT TO:<a@outside.test>", "DATA"],
+    ),
+    "OK for our own senders": (
+        ONLY_RECIPIENT + "check_sender_access inline:{{example.org=OK}},"
+        " reject_unauth_destination\n",
+        {},
+        ["MAIL FROM:<a>", "RCPT TO:<a@outside.test>", "DATA"],
+    ),
+    "OK for a HELO name": (
+        ONLY_RECIPIENT + "check_helo_access hash:/etc/postfix/helo, reject_unauth_destination\n",
+        {"helo": "trusted.test OK\n"},
+        ["HELO trusted.test", "MAIL FROM:<>", "RCPT TO:<a@outside.test>", "DATA"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("main_cf", "files", "commands"), HOLES.values(), ids=HOLES)
+def test_a_hole_is_found_and_made_small(
+    tmp_path: Path, main_cf: str, files: dict[str, str], commands: list[str]
+) -> None:
+    report = proof(tmp_path, main_cf, **files)
+    assert report.relays
+    assert report.smallest is not None
+    assert report.smallest.probe.commands == commands
+    said = [line[3:] for line in report.smallest.transcript if line.startswith("C: ")]
+    assert said == [*commands, "<2 lines>", "QUIT"]
+    assert "OPEN RELAY" in next(report.lines())
+
+
+def test_names_of_tables_are_tried_in_every_role(tmp_path: Path) -> None:
+    main_cf = OWN + "smtpd_client_restrictions = check_client_access inline:{{trusted.test=OK}}\n"
+    probes = family(Targets.of(folder(tmp_path, {"main.cf": main_cf})))
+    assert "<user@trusted.test>" in {probe.recipient for probe in probes}
+    assert "<a@trusted.test>" in {probe.sender for probe in probes}
+    assert "trusted.test" in {probe.helo for probe in probes}
+    assert "trusted.test" in {probe.name for probe in probes}
+
+
+def test_an_accepted_recipient_is_no_proof(tmp_path: Path) -> None:
+    main_cf = (
+        OWN
+        + "smtpd_relay_restrictions = check_client_access static:OK, reject\ndefault_transport = discard\n"
+    )
+    assert not proof(tmp_path, main_cf).relays
+
+
+def test_what_is_held_has_not_arrived_and_is_told(tmp_path: Path) -> None:
+    main_cf = OWN + (
+        "smtpd_relay_restrictions = check_client_access static:OK, reject\n"
+        "smtpd_end_of_data_restrictions = check_client_access static:HOLD\n"
+    )
+    report = proof(tmp_path, main_cf)
+    assert not report.relays
+    assert any(line.startswith("user@outside.test (hold)") for line in report.kept)
+
+
+def test_a_mail_system_that_does_not_start_proves_nothing(tmp_path: Path) -> None:
+    report = proof(tmp_path, OWN + "mail_owner = nobody-here\nqueue_directory = \n")
+    assert not report.proven
+    assert not report.relays
+
+
+def test_a_server_that_dies_proves_nothing(tmp_path: Path) -> None:
+    report = proof(tmp_path, OWN + "smtpd_relay_restrictions = permit\n")
+    assert not report.proven
+    assert any("specify at least one working instance" in line for line in report.not_started)
+
+
+def test_the_same_folder_gives_the_same_report(tmp_path: Path) -> None:
+    first = proof(
+        tmp_path, OWN + "smtpd_relay_restrictions = check_client_access static:OK, reject\n"
+    ).as_data()
+    second = prove(tmp_path).as_data()
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_the_stranger_comes_from_no_network_of_ours(tmp_path: Path) -> None:
+    config = folder(tmp_path, {"main.cf": OWN + "mynetworks = 198.51.100.0/24 203.0.113.0/24\n"})
+    assert Targets.of(config).client == "100.2.3.4"
+
+
+def test_each_attempt_is_made_once_and_each_class_of_domains_is_tried(tmp_path: Path) -> None:
+    main_cf = OWN + (
+        "relay_domains = backup.test\nvirtual_alias_domains = alias.test\n"
+        "virtual_mailbox_domains = hash:/etc/postfix/boxes\n"
+    )
+    targets = Targets.of(folder(tmp_path, {"main.cf": main_cf, "boxes": "box.test x\n"}))
+    probes = family(targets)
+    assert len({(p.recipient, p.sender, p.helo, p.name) for p in probes}) == len(probes)
+    recipients = {probe.recipient for probe in probes}
+    for domain in ("example.org", "backup.test", "alias.test", "box.test", "[192.0.2.25]"):
+        assert f"<user%outside.test@{domain}>" in recipients
+        assert f'<"user@outside.test"@{domain}>' in recipients
+        assert f"<@{domain}:user@outside.test>" in recipients
