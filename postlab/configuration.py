@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postlab.model import Mta, Scenario
+
+if TYPE_CHECKING:
+    from postlab.folder import ConfigFolder
 
 CONFIG_DIRECTORY = "/etc/postfix"
 MAIL_SPOOL = "/var/mail"
@@ -93,10 +97,19 @@ def master_cf(mta: Mta) -> str:
     return "\n".join(entries.values()) + "\n"
 
 
-def files(scenario: Scenario) -> Iterator[tuple[str, bytes, str]]:
-    """(absolute path, content, owner's name) of each file that the scenario brings."""
-    yield f"{CONFIG_DIRECTORY}/main.cf", _bytes(main_cf(scenario.mta)), "root"
-    yield f"{CONFIG_DIRECTORY}/master.cf", _bytes(master_cf(scenario.mta)), "root"
+def files(
+    scenario: Scenario, config: ConfigFolder | None = None
+) -> Iterator[tuple[str, bytes, str]]:
+    """(absolute path, content, owner's name) of each file that the scenario brings; with a folder,
+    its files in place of ``main.cf`` and ``master.cf``.
+    """
+    if config is not None:
+        yield from ((path, data, "root") for path, data in config.mounts())
+        if not config.has_master_cf:
+            yield f"{CONFIG_DIRECTORY}/master.cf", _bytes(_STOCK), "root"
+    else:
+        yield f"{CONFIG_DIRECTORY}/main.cf", _bytes(main_cf(scenario.mta)), "root"
+        yield f"{CONFIG_DIRECTORY}/master.cf", _bytes(master_cf(scenario.mta)), "root"
     for name, text in scenario.mta.files.items():
         if name.startswith("~"):
             user, _, rest = name[1:].partition("/")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mta.system import Inet, System, Wait
 from postlab import configuration, shell
 from postlab.errors import RunError, Unsupported
+from postlab.facts import Facts
 from postlab.model import Client, Milter, Peer, Policy, Scenario, Step, Tls
 from reports.outcome import CommandResult, Dialogue
 from sim.chance import Chance
@@ -27,6 +28,7 @@ from sim.world import World, WorldError
 
 if TYPE_CHECKING:
     from mta.postfix import Postfix
+    from postlab.folder import ConfigFolder
     from sim.peers.milter import MilterServer
     from sim.peers.policy import PolicyServer
     from sim.tls import PeerTls
@@ -73,8 +75,12 @@ class Stage:
         *,
         start: int | None = None,
         keep_trace: bool = False,
+        config: ConfigFolder | None = None,
     ) -> None:
         """Builds the world; ``keep_trace`` keeps the events of the trace for inspection.
+
+        With ``config`` the mail system has that folder as its ``/etc/postfix``, as it is, and not
+        the scenario's ``main.cf`` and ``master.cf``.
 
         ``start`` is the first moment (microseconds since the epoch).  Without, the seed chooses one
         in the first second of a Monday morning, so that another seed gives other queue ids.
@@ -83,6 +89,7 @@ class Stage:
         """
         _must_be_possible(scenario)
         self.scenario = scenario
+        self.config = config
         self.seed = seed
         if start is None:
             start = START + Chance(seed)("start").randrange(SECOND)
@@ -103,6 +110,7 @@ class Stage:
             "mta",
             mta.addresses,
             users=mta.users,
+            accounts=None if config is None else Facts.of(config, mta.users).accounts(),
             nameservers=[_NAMESERVER],
             hostname=mta.hostname,
         )
@@ -147,7 +155,7 @@ class Stage:
         for account in accounts.accounts:
             if account.home.startswith("/home/"):
                 disk.mkdir(account.home, 0o755, account.uid, account.gid)
-        for path, data, user in configuration.files(self.scenario):
+        for path, data, user in configuration.files(self.scenario, self.config):
             self.write_file(path, data, user)
         if self.scenario.uses_tls:
             self._write_certificates()

@@ -52,7 +52,7 @@ from typing import TYPE_CHECKING
 import mta.smtpd.check_restrictions  # noqa: F401 - all restrictions register themselves
 from mta.lib.mail_error import MAIL_ERROR_RESOURCE
 from mta.lib.requests import RESOLVE_FLAG_ERROR
-from mta.smtpd.check_evaluate import stage_checks
+from mta.smtpd.check_evaluate import inputs_of, stage_checks
 from mta.smtpd.check_rcpt_maps import check_recipient_rcpt_maps, check_sender_rcpt_maps
 from mta.smtpd.check_registry import (
     REPLY,
@@ -64,6 +64,7 @@ from mta.smtpd.check_registry import (
     SMTPD_NAME_HELO,
     SMTPD_NAME_RECIPIENT,
     SMTPD_NAME_SENDER,
+    VERDICTS,
     Jump,
 )
 from mta.smtpd.check_reject import check_reject, reject_pending, reject_policy
@@ -118,7 +119,35 @@ def _reply(session: Session, status: int) -> str | None:
 def _forced(session: Session, status: int) -> int:
     """A permission becomes the rejection that was put off."""
     if status != SMTPD_CHECK_REJECT and session.defer_if_permit.active:
-        return reject_pending(session, session.defer_if_permit)
+        status = reject_pending(session, session.defer_if_permit)
+        session.process.decide(
+            "put off", stage=session.where, reply=session.scratch[REPLY], verdict=VERDICTS[status]
+        )
+    return status
+
+
+def _unlisted(session: Session, parameter: str, address: str, check: Wait[int]) -> Wait[int]:
+    """What is checked of an address in any case, unless ``parameter`` says no."""
+    process = session.process
+    if process.system.decisions is not None:
+        process.decide("restriction begins", depth=1)
+    try:
+        status = yield from check
+    except Jump as jump:
+        status = jump.args[0]
+    if process.system.decisions is not None:
+        process.decide(
+            "restriction",
+            list=parameter,
+            restriction=parameter.removeprefix("smtpd_"),
+            argument="",
+            inputs=inputs_of(session, address),
+            verdict=VERDICTS[status],
+            reply=session.scratch[REPLY] if status == SMTPD_CHECK_REJECT else "",
+            depth=1,
+            changes={},
+            test=False,
+        )
     return status
 
 
@@ -170,10 +199,8 @@ def check_mail(session: Session, sender: str) -> Wait[str | None]:
         and not session.sender_rcptmap_checked
         and not session.discard
     ):
-        try:
-            status = yield from check_sender_rcpt_maps(session, sender)
-        except Jump as jump:
-            status = jump.args[0]
+        check = check_sender_rcpt_maps(session, sender)
+        status = yield from _unlisted(session, "smtpd_reject_unlisted_sender", sender, check)
     session.sender = saved
     return _reply(session, status)
 
@@ -223,10 +250,8 @@ def _recipient_stage(session: Session, recipient: str) -> Wait[int]:
         and not session.recipient_rcptmap_checked
         and not session.discard
     ):
-        try:
-            status = yield from check_recipient_rcpt_maps(session, recipient)
-        except Jump as jump:
-            status = jump.args[0]
+        check = check_recipient_rcpt_maps(session, recipient)
+        status = yield from _unlisted(session, "smtpd_reject_unlisted_recipient", recipient, check)
     return status
 
 

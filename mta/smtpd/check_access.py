@@ -72,12 +72,11 @@ class Lookup:
         except TableError:
             process.log.warning(f"{self.name}: table lookup problem")
             value = _CONFIGURATION_ERROR
+        if process.system.decisions is not None:
+            line = None if value is None else table.explain(key)
+            process.decide("access table", table=self.name, key=key, value=value, line=line)
         if value is None:
             return None
-        if process.system.decisions is not None:
-            process.decide(
-                "access table", table=self.name, key=key, value=value, line=table.explain(key)
-            )
         behind = ""
         if table.kind in _WITH_BUFFER:
             behind = self.scope.rules.value_buffer(self.name).put(value)

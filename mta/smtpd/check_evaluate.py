@@ -89,6 +89,7 @@ def _explained(scope: Scope, step: Step) -> Wait[int]:
     before = _state(session)
     session.scratch[REPLY] = ""
     verdict = "broken off"
+    session.process.decide("restriction begins", depth=session.recursion)
     try:
         status: int = (yield from step.run(scope, step)) if step.blocks else step.run(scope, step)
         verdict = VERDICTS[status]
@@ -107,7 +108,7 @@ def _explained(scope: Scope, step: Step) -> Wait[int]:
             list=parameter,
             restriction=step.word,
             argument=_shown(step.argument),
-            inputs=_inputs(scope),
+            inputs=inputs_of(session, scope.reply_name),
             verdict=verdict,
             reply=reply if verdict == VERDICTS[SMTPD_CHECK_REJECT] or before["test"] else "",
             depth=session.recursion,
@@ -122,9 +123,8 @@ def _shown(argument: Any) -> str:
     return argument.parameter if isinstance(argument, RestrictionList) else str(argument)
 
 
-def _inputs(scope: Scope) -> dict[str, Any]:
-    """What is known of the mail at hand."""
-    session = scope.session
+def inputs_of(session: Session, subject: str) -> dict[str, Any]:
+    """What is known of the mail at hand; ``subject`` is what is judged."""
     return {
         "stage": session.where,
         "client_name": session.name,
@@ -134,7 +134,7 @@ def _inputs(scope: Scope) -> dict[str, Any]:
         "sender": session.sender,
         "recipient": session.recipient,
         "sasl_username": session.sasl_username,
-        "subject": scope.reply_name,
+        "subject": subject,
     }
 
 

@@ -20,6 +20,9 @@ def resolve_addr(session: Session, sender: str | None, address: str) -> Wait[Res
     key = (sender or "", address)
     found = rules.resolved.get(key)
     if found is not None:
+        process = rules.process
+        if process.system.decisions is not None:
+            process.decide("resolve", address=address, reply=found._asdict())
         return found
     return rules.resolved.put(key, (yield from _ask(rules, *key)))
 

@@ -160,13 +160,8 @@ def _open(context: Context, use: TableUse) -> None:
 
 
 def _text(context: Context, use: TableUse) -> None:
-    reader = _READERS.get(use.kind)
-    disk = context.machine.machine.files
     path = _path(use)
-    if reader is None or not disk.exists(path):
-        return
-    data = disk.read(path)
-    rows = list(reader(context, use, path, data))
+    rows = entries_of(context, use)
     for row in rows:
         _result(context, use, path, row)
     if use.kind in INDEXED or use.kind == "texthash":
@@ -259,6 +254,16 @@ _READERS: dict[str, Reader] = {
     "pcre": _patterns,
     "regexp": _patterns,
 }
+
+
+def entries_of(context: Context, use: TableUse) -> list[Row]:
+    """The entries of a table with a text; none where it has none, or cannot be read."""
+    reader = _READERS.get(use.kind)
+    disk = context.machine.machine.files
+    path = _path(use)
+    if reader is None or not disk.exists(path):
+        return []
+    return list(reader(context, use, path, disk.read(path)))
 
 
 def _dead_keys(context: Context, use: TableUse, path: str, rows: list[Row]) -> None:
