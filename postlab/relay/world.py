@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from dnslib import MX, NS, PTR, RR, A, DNSLabel
@@ -200,13 +200,16 @@ class Laboratory:
         arrived: dict[int, Delivery] = {}
         for delivery in record.delivered[start:]:
             number = _number(delivery.message)
-            if number in self._probes and _is_there(self._probes[number], delivery):
+            if number in self._probes and _how(self._probes[number], delivery):
                 arrived.setdefault(number, delivery)
         self.refused += sum(not _accepted(d) for d in dialogues.values())
         self.stage.run_until(self.stage.world.now + APART * 1_000_000)
         return [
             Relayed(
-                self._probes[n], list(dialogues[n].transcript), _where(d), _how(self._probes[n], d)
+                self._probes[n],
+                list(dialogues[n].transcript),
+                ", ".join(d.recipients),
+                _how(self._probes[n], d),
             )
             for n, d in sorted(arrived.items())
             if n in dialogues
@@ -231,22 +234,15 @@ class Laboratory:
         found: dict[str, None] = {}
         domains = {probe.domain for probe in self._probes.values()}
         for entry in queue_of(self.stage):
-            for address, reason in _recipients(entry):
+            for address, reason in ((r.address, r.reason) for r in entry.recipients):
                 if address.rpartition("@")[2].lower().rstrip(".") in domains:
-                    found[f"{address} ({entry.queue}): {reason}" if reason else address] = None
+                    what = f"{address} ({entry.queue})"
+                    found[f"{what}: {reason}" if reason else what] = None
         return list(found)
 
     def doubts(self) -> list[str]:
         """Why the world may be wrong."""
         return self.stage.doubts()
-
-
-def _recipients(entry: object) -> Iterator[tuple[str, str]]:
-    for recipient in getattr(entry, "recipients", []):
-        if isinstance(recipient, dict):
-            yield recipient["address"], recipient.get("reason") or ""
-        else:
-            yield recipient.address, recipient.reason or ""
 
 
 def _number(message: str) -> int:
@@ -264,10 +260,6 @@ def _accepted(dialogue: Dialogue) -> bool:
     return any(a.startswith("C: <") and b.startswith("S: 2") for a, b in pairwise(lines))
 
 
-def _is_there(probe: Probe, delivery: Delivery) -> bool:
-    return bool(_how(probe, delivery))
-
-
 def _how(probe: Probe, delivery: Delivery) -> str:
     """How the mail arrived: for the stranger's recipient, or for one who will hand it on."""
     for recipient in delivery.recipients:
@@ -278,7 +270,3 @@ def _how(probe: Probe, delivery: Delivery) -> str:
         if probe.user in user and probe.domain in user.lower() and re.search("[@%!]", user):
             return "routed"
     return ""
-
-
-def _where(delivery: Delivery) -> str:
-    return ", ".join(delivery.recipients)

@@ -117,7 +117,7 @@ def test_names_of_tables_are_tried_in_every_role(tmp_path: Path) -> None:
 def test_an_accepted_recipient_is_no_proof(tmp_path: Path) -> None:
     main_cf = (
         OWN
-        + "smtpd_relay_restrictions = check_client_access static:OK, reject\ndefault_transport = discard\n"
+        + "smtpd_relay_restrictions = check_client_access static:OK, reject\ndefault_transport = discard\nrelay_transport = discard\n"
     )
     assert not proof(tmp_path, main_cf).relays
 
