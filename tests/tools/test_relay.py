@@ -10,6 +10,7 @@ import pytest
 
 from postlab.folder import ConfigFolder
 from postlab.relay import RelayReport, prove
+from postlab.relay.command import run_relay
 from postlab.relay.probes import family
 from postlab.relay.targets import Targets
 
@@ -170,3 +171,13 @@ def test_each_attempt_is_made_once_and_each_class_of_domains_is_tried(tmp_path: 
         assert f"<user%outside.test@{domain}>" in recipients
         assert f'<"user@outside.test"@{domain}>' in recipients
         assert f"<@{domain}:user@outside.test>" in recipients
+
+
+@pytest.mark.parametrize(("networks", "status"), [("127.0.0.0/8", 0), ("0.0.0.0/0", 1)])
+def test_the_exit_status_tells_whether_it_relays(
+    tmp_path: Path, networks: str, status: int
+) -> None:
+    config = folder(tmp_path, {"main.cf": OWN + f"mynetworks = {networks}\n"})
+    lines: list[str] = []
+    assert run_relay(config, True, lines.append) == status
+    assert json.loads("\n".join(lines))["relays"] is bool(status)
