@@ -1,4 +1,4 @@
-"""The command line: ``postlab run``, ``postlab conform``, ``postlab version``.
+"""The command line: ``postlab run``, ``conform``, ``version``; more in :mod:`postlab.cli_tools`.
 
 Exit status: 0 where every scenario has an outcome; 1 where one has none, or one that is not to be
 trusted (it asks for what this version cannot do, or a defect of Postlab stopped it), or one that
@@ -220,6 +220,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    from postlab import cli_tools  # noqa: F401  the commands register themselves
+
     app()
 
 
