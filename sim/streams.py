@@ -68,9 +68,9 @@ class SimStream:
 
     __slots__ = (
         "__weakref__", "_alarm", "_broken", "_cipher", "_closed", "_data", "_deadline", "_engine",
-        "_eof", "_error", "_in_flight", "_out", "_peer", "_pos", "_reader", "_shut", "_told", "_trace",
-        "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer", "detour", "link",
-        "local", "passive", "remote", "sent", "side",
+        "_eof", "_error", "_in_flight", "_out", "_peer", "_pos", "_reader", "_shut", "_told",
+        "_trace", "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer", "detour",
+        "link", "local", "passive", "remote", "sent", "side",
     )  # fmt: skip
 
     def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
