@@ -223,16 +223,16 @@ def emul_mail(state: State, milters: Milters, sender: str) -> Wait[None]:
             apply(state, "EHLO", reply)
             return
     if state.milter_ok:
-        state.milter_ext_from = quote_821_local(sender) if sender else ""
-        reply = yield from milters.mail_event([state.milter_ext_from])
+        external = state.milter_ext_from = quote_821_local(sender) if sender else ""
+        reply = yield from milters.mail_event([external])
         if reply is not None:
             apply(state, "MAIL", reply)
 
 
 def emul_rcpt(state: State, milters: Milters, recipient: str) -> Wait[None]:
     """Tells of a RCPT TO.  A milter cannot reject a single recipient here."""
-    state.milter_ext_rcpt = quote_821_local(recipient) if recipient else ""
-    reply = yield from milters.rcpt_event(0, [state.milter_ext_rcpt])
+    external = state.milter_ext_rcpt = quote_821_local(recipient) if recipient else ""
+    reply = yield from milters.rcpt_event(0, [external])
     if reply is not None and apply(state, "RCPT", reply) is not None:
         state.warn("milter configuration error: can't reject recipient in non-smtpd(8) submission")
         state.warn("message not accepted, try again later")

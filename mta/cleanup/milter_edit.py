@@ -23,7 +23,7 @@ from mta.cleanup.body_edit import (
 )
 from mta.lib.cleanup_strerror import cleanup_stat_detail
 from mta.lib.dsn_mask import dsn_notify_mask
-from mta.lib.requests import CLEANUP_FLAG_DISCARD, CLEANUP_STAT_WRITE
+from mta.lib.requests import CLEANUP_FLAG_DISCARD, CLEANUP_STAT_SIZE, CLEANUP_STAT_WRITE
 from mta.system import Wait
 from mta.wire.header_opts import is_header_buf
 from mta.wire.quote import xtext_unquote
@@ -93,6 +93,24 @@ class Edits:
         """Header checks may have something to say."""
         return self._outcome() or self.state.milter_hbc_reply or None
 
+    def _append(self) -> int:
+        """Where new records go: the end of the file, from where a new block is written."""
+        start = len(self.state.out)
+        self.state.aim(start)
+        return start
+
+    def _too_big(self, where: str) -> bool:
+        """Whether what was written goes beyond ``message_size_limit``, which is found out when the
+        file position moves elsewhere.
+        """
+        state = self.state
+        if len(state.out) <= state.size_limit and not state.errs & CLEANUP_STAT_SIZE:
+            return False
+        path = state.tables.queue.name(state.queue_name, state.queue_id)
+        state.process.log.warning(f"{where}: seek file {path}: File too large")
+        state.too_big()
+        return True
+
     def _panic(self, where: str, text: str) -> None:
         self.state.process.log.panic(f"{where}: {text}")
 
@@ -116,10 +134,12 @@ class Edits:
             return None
         if not state.ok:
             return self._failure()
-        new = len(state.out)
+        new = self._append()
         state.put_header(text)
         back = len(state.out)
         state.put_ptr(state.append_hdr_pt_target)
+        if self._too_big("cleanup_add_header"):
+            return self._failure()
         if state.ok:
             overwrite(state.out, state.append_hdr_pt_offset, pointer(new))
         state.append_hdr_pt_offset = back
@@ -173,7 +193,7 @@ class Edits:
         text = yield from self._new_header(name, space, value)
         if text is None:
             return None
-        new = len(state.out)
+        new = self._append()
         state.put_header(text)
         if keep:
             state.put(found.rec_type, found.data)
@@ -181,6 +201,8 @@ class Edits:
                 state.pad(REC_TYPE_DTXT, REC_TYPE_PTR_PAYL_SIZE - len(found.data))
         if not keep or found.rec_type != REC_TYPE_PTR:
             state.put_ptr(following)
+        if self._too_big("cleanup_patch_header"):
+            return self._failure()
         if state.ok:
             overwrite(state.out, found.offset, pointer(new))
         return self._header_outcome()
@@ -284,11 +306,13 @@ class Edits:
             state.warn(f'cleanup_chg_from: ignoring ESMTP arguments "{esmtp_args[:100]}"')
         if state.sender_pt_offset < 0 or state.sender_pt_target < 0:
             self._panic("cleanup_chg_from", "no original sender record offset")
-        new = len(state.out)
+        new = self._append()
         address = self._internal(sender, "Milter request to add multi-sender") or ""
         after = yield from addr_sender(state, address)
         state.put_ptr(state.sender_pt_target)
         state.sender_pt_target = after
+        if self._too_big("cleanup_chg_from"):
+            return self._failure()
         if state.ok:
             overwrite(state.out, state.sender_pt_offset, pointer(new))
         return self._outcome()
@@ -302,7 +326,7 @@ class Edits:
         state = self.state
         if state.append_rcpt_pt_offset < 0:
             self._panic("cleanup_add_rcpt_par", "no recipient append pointer location")
-        new = len(state.out)
+        new = self._append()
         notify, orcpt = self._parameters(esmtp_args)
         address = self._internal(
             recipient, "Milter or header/body_checks request to add multi-recipient"
@@ -315,6 +339,8 @@ class Edits:
         if back == new:  # a duplicate
             return self._outcome()
         state.put_ptr(state.append_rcpt_pt_target)
+        if self._too_big("cleanup_add_rcpt_par"):
+            return self._failure()
         if state.ok:
             overwrite(state.out, state.append_rcpt_pt_offset, pointer(new))
         state.append_rcpt_pt_offset = back

@@ -158,8 +158,8 @@ class State:
         self.errs = 0
         self.smtputf8 = SMTPUTF8_FLAG_REQUESTED if flags & CLEANUP_FLAG_SMTPUTF8 else 0
         self.size_limit = tables.message_size_limit or _NO_LIMIT
-        #: Where writing fails: in the block after the one that the limit is in.
-        self.threshold = (self.size_limit // _BUFFER + 1) * _BUFFER
+        self.threshold = 0
+        self.aim(0)
         self.arrival_time = 0  #: microseconds since the epoch
         self.fullname: str | None = None
         self.sender: str | None = None
@@ -204,8 +204,8 @@ class State:
         self.append_meta_pt_target = -1
         self.milter_hbc_checks: MilterHeaderChecks | None = None
         self.milter_hbc_reply: str | None = None
-        self.milter_ext_from = ""
-        self.milter_ext_rcpt = ""
+        self.milter_ext_from: str | None = None
+        self.milter_ext_rcpt: str | None = None
         self.client: Any = None
         self.body_regions: Any = None
         self.free_regions: Any = None
@@ -241,6 +241,13 @@ class State:
         self.errs |= CLEANUP_STAT_BAD
 
     # -- output
+
+    def aim(self, start: int) -> None:
+        """Blocks are written from an offset on: where writing fails, in the block after the one
+        that the size limit is in.
+        """
+        left = self.size_limit - start
+        self.threshold = start + (left // _BUFFER + 1) * _BUFFER
 
     def put(self, rec_type: str, data: bytes) -> None:
         """One record (cleanup_out), long lines in parts.  Nothing where the message is lost."""

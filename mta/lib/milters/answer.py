@@ -128,6 +128,7 @@ class Answer:
                 self.milter.malformed(malformed, errno)
                 raise _Done(self.milter.def_reply) from None
             connection.buffer = connection.buffer[head.size :]
+            connection.packet_left = 0
             return reply
 
     # -- decisions: they raise _Done

@@ -31,13 +31,17 @@ class Socket:
 class Connection:
     """One process's end of the connection, with its buffers."""
 
-    __slots__ = ("_limit", "_out", "buffer", "socket", "timeout")
+    __slots__ = ("_borrowed", "_limit", "_out", "buffer", "packet_left", "socket", "timeout")
 
-    def __init__(self, socket: Socket, timeout: float) -> None:
-        """``timeout``: seconds for each read or write; 0: no limit."""
+    def __init__(self, socket: Socket, timeout: float, borrowed: bool = False) -> None:
+        """``timeout``: seconds for each read or write; 0: no limit.  ``borrowed``: another process
+        goes on with the connection.
+        """
         self.socket = socket
         self.timeout = timeout
+        self._borrowed = borrowed
         self.buffer = b""  #: what has come and is not used yet
+        self.packet_left = 0  #: how much of that, at least, belongs to the packet at hand
         self._out = bytearray()
         remote = socket.stream.remote
         local = isinstance(remote, Inet) and remote.host.startswith(("127.", "::1"))
@@ -86,24 +90,29 @@ class Connection:
 
     def share(self) -> Connection:
         """The same connection for another process, with buffers of its own and no time limit."""
-        return Connection(self.socket, 0)
+        return Connection(self.socket, 0, borrowed=True)
 
     def shutdown(self) -> None:
-        """Ends the connection for all who hold it; what was written is lost.  What the filter still
-        has to say makes the kernel reset the connection.
+        """Ends the connection for all who hold it; what was written is lost.
+
+        A filter sends each packet by itself, the next when we have got the one before, and a packet
+        that comes now makes the kernel reset the connection.
         """
         self._out.clear()
         if self.socket.shut:
             return
         self.socket.shut = True
-        if self.buffer or self.socket.stream.pending:
+        more = self.buffer[self.packet_left :]
+        if len(more) > 4 and 0 < int.from_bytes(more[:4]) <= len(more) - 4:
             self.socket.error = "Connection reset by peer"
         self.socket.stream.close()
 
     def close(self) -> None:
-        """Sends what was written and ends the connection."""
-        if not self.socket.shut:
-            self.socket.stream.write(bytes(self._out))
+        """Sends what was written and ends our part in the connection."""
+        if self.socket.shut:
+            return
+        self.socket.stream.write(bytes(self._out))
+        if not self._borrowed:
             self.socket.shut = True
             self.socket.stream.close()
 
