@@ -6,8 +6,8 @@ import pytest
 from access_bench import Bench
 
 from mta.lib.input_transp import INPUT_TRANSP_UNKNOWN_RCPT
-from mta.smtpd import check
 from mta.lib.mail_error import MAIL_ERROR_BOUNCE, MAIL_ERROR_POLICY, MAIL_ERROR_RESOURCE
+from mta.smtpd import check
 
 ALONE = {"smtpd_relay_restrictions": "check_client_access static:OK, reject"}
 
