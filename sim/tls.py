@@ -133,7 +133,8 @@ def _new_context(spec: TlsSpec, server: bool, pem: bytes) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(VERSIONS[spec.min])
     context.set_max_proto_version(VERSIONS[spec.max])
-    context.set_options(SSL.OP_NO_TICKET if server else 0)
+    if server and spec.max == "TLSv1.3":  # the size of a ticket of TLS 1.3 is chance
+        context.set_options(SSL.OP_NO_TICKET)
     _LIB.SSL_CTX_set1_curves_list(context._context, GROUPS)
     old = "TLSv1.1" in (spec.min, spec.max) or "TLSv1" in (spec.min, spec.max)
     ciphers = _OLD_CIPHERS if old else _CIPHERS

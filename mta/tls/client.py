@@ -41,7 +41,6 @@ from mta.tls.levels import (
 from mta.tls.match import NameMatcher, match_names
 from mta.tls.mgr import has_manager
 from mta.tls.misc import (
-    TLS_PROTOCOLS,
     BadCiphers,
     protocol_options,
     tls_bug_bits,
@@ -198,8 +197,6 @@ class TlsClientEngine:
                 "aborting TLS session"
             )
             return None
-        if dane_based(want.level):
-            protocols |= TLS_PROTOCOLS["SSLv2"]
         ciphers = self._set_ciphers(want)
         if ciphers is None:
             return None
@@ -231,16 +228,20 @@ class TlsClientEngine:
             log.warning(f"{want.namaddr}: {error.args[0]}: aborting TLS session")
             return None
         complete = f"{ciphers}:@SECLEVEL={1 if must_match(want.level) else 0}"
-        if complete != self._ciphers:
-            try:
-                self._context.set_cipher_list(complete.encode("utf-8", "surrogateescape"))
-            except SSL.Error as error:
-                tls_print_errors(log, library_errors(error.args[0] if error.args else []))
-                log.warning(
-                    f'{want.namaddr}: invalid TLS cipher list: "{ciphers}": aborting TLS session'
-                )
-                return None
-            self._ciphers = complete
+        if complete == self._ciphers:
+            return ciphers
+        encoded = complete.encode("utf-8", "surrogateescape")
+        try:
+            SSL.Context(SSL.TLS_CLIENT_METHOD).set_cipher_list(encoded)
+        except SSL.Error as error:
+            tls_print_errors(log, library_errors(error.args[0] if error.args else []))
+            log.warning(
+                f'{want.namaddr}: invalid TLS cipher list: "{ciphers}": aborting TLS session'
+            )
+            return None
+        # pyOpenSSL lets nobody change a context that has connections; theirs are over.
+        _LIB.SSL_CTX_set_cipher_list(self._context._context, encoded)
+        self._ciphers = complete
         return ciphers
 
     def _new_session(self, want: TlsClientStart, mask: int, protocols: int) -> TlsSession:

@@ -9,6 +9,7 @@ they are known in full.  Usage 0 is not supported.
 from __future__ import annotations
 
 import base64
+import errno
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -480,7 +481,7 @@ def load_trustfile(process: Process, dane: Dane, path: str) -> bool:
         return True
     algorithm = dane_support(process).signalg or "sha1"
     try:
-        pem = read_file(process, path)
+        pem = _read_unprivileged(process, path)
     except OSError as error:
         process.log.warning(f"error opening trust anchor file: {path}: {error.strerror}")
         return False
@@ -503,8 +504,32 @@ def load_trustfile(process: Process, dane: Dane, path: str) -> bool:
             else:
                 dane.pkeys.append(_public_key(der))
         except (ValueError, UnsupportedAlgorithm):
+            for problem in _MALFORMED:
+                process.log.warning(problem)
             process.log.warning(f"error reading: {path}: malformed trust-anchor {what}")
             return False
         digest = tls_data_fprint(der, algorithm)
         dane.add(False, what == "public key", algorithm, digest)
     return bool(blocks)
+
+
+_MALFORMED = (
+    "TLS library problem: error:068000A8:asn1 encoding routines::wrong tag:"
+    "../crypto/asn1/tasn_dec.c:1225:",
+    "TLS library problem: error:0688010A:asn1 encoding routines::nested asn1 error:"
+    "../crypto/asn1/tasn_dec.c:375:Type=X509:",
+)
+
+
+def _read_unprivileged(process: Process, path: str) -> bytes:
+    """A file, which the mail owner may read: the daemon is not root any more.  Raises OSError."""
+    data = read_file(process, path)
+    full = path if path.startswith("/") else f"{process.conf.queue_directory}/{path}"
+    stat = process.system.files.stat(full)
+    owner = process.system.accounts.by_name(process.conf.mail_owner)
+    if owner is None:
+        return data
+    shift = 6 if stat.uid == owner.uid else 3 if stat.gid == owner.gid else 0
+    if not stat.mode >> shift & 4:
+        raise OSError(errno.EACCES, "Permission denied", path)
+    return data

@@ -102,11 +102,12 @@ def tls_mgr_keys(process: Process) -> Wait[list[TicketKey]]:
 
 
 def has_manager(process: Process) -> bool:
-    """Whether there is a tlsmgr(8) at all; logs what is logged where there is none, twice as a
-    client that tries again does.
+    """Whether there is a tlsmgr(8) at all, which then runs from now on: programs want entropy from
+    it.  Logs what is logged where there is none, twice as a client that tries again does.
     """
     service = process.conf.tlsmgr_service_name
     if service in process.master.services:
+        process.trigger(service, b"")
         return True
     for text in (f"connect to private/{service}",) * 2 + (
         f"problem talking to server private/{service}",

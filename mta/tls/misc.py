@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # -- protocols -------------------------------------------------------------------------------------
 
 TLS_PROTOCOLS = {
-    "SSLv2": 1 << 0,
+    "SSLv2": 0,  #: there is no such thing any more
     "SSLv3": 1 << 1,
     "TLSv1": 1 << 2,
     "TLSv1.1": 1 << 3,
@@ -27,14 +27,13 @@ TLS_PROTOCOLS = {
     "TLSv1.3": 1 << 5,
 }
 _PROTOCOL_OPTIONS = {
-    1 << 0: SSL.OP_NO_SSLv2,
     1 << 1: SSL.OP_NO_SSLv3,
     1 << 2: SSL.OP_NO_TLSv1,
     1 << 3: SSL.OP_NO_TLSv1_1,
     1 << 4: SSL.OP_NO_TLSv1_2,
     1 << 5: SSL.OP_NO_TLSv1_3,
 }
-_ALL_PROTOCOLS = (1 << 6) - 1
+_ALL_PROTOCOLS = (1 << 6) - 2
 _PROTOCOL_NAMES = {name.lower(): bit for name, bit in TLS_PROTOCOLS.items()}
 
 

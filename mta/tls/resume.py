@@ -15,7 +15,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
 from mta.system import Stream, Wait
-from mta.tls.levels import TLS_LOG_CACHE
+from mta.tls.levels import TLS_LOG_CACHE, TLS_LOG_DEBUG
 from mta.tls.mgr import (
     TLS_MGR_SCACHE_SMTPD,
     TicketKey,
@@ -164,7 +164,7 @@ class Resumption:
         self._saved = []
         if key is not None:
             session.ticket_expires = key.expires
-        if session.log_mask & TLS_LOG_CACHE:
+        if session.log_mask & (TLS_LOG_CACHE | TLS_LOG_DEBUG):
             session.on_step = self._step
 
     def _step(self, session: TlsSession, state: str) -> bool:
@@ -174,7 +174,8 @@ class Resumption:
         """
         ticket = f"session ticket, key expiration: {session.ticket_expires}"
         reused = session.tls.reused
-        if state == _READ_HELLO and session.ticket_expires and reused:
+        told = bool(session.log_mask & TLS_LOG_CACHE)
+        if state == _READ_HELLO and session.ticket_expires and reused and told:
             session.log.info(f"{session.namaddr}: Decrypting {ticket}")
         if state != _WRITE_TICKET:
             return True
@@ -182,8 +183,9 @@ class Resumption:
             if reused or session.ticketed:
                 return False
             session.ticketed = True
-            session.log.info(f"{session.namaddr}: Issuing {ticket}")
-        if self.cachable and session.tls.protocol == "TLSv1.3":
+            if told:
+                session.log.info(f"{session.namaddr}: Issuing {ticket}")
+        if told and self.cachable and session.tls.protocol == "TLSv1.3":
             self._tell_saved(session)
         return True
 
