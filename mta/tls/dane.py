@@ -260,9 +260,11 @@ class DaneSupport:
     def _host(self, host: str, port: int) -> Wait[Dane]:
         name = f"_{port}._tcp.{host}"
         dane = self._cache.get(name)
-        if dane is None or self.process.now() // 1_000_000 > dane.expires:
+        if dane is None:
             dane = self._cache[name] = yield from self._lookup(name)
-            dane.base_domain = host
+        if self.process.now() // 1_000_000 > dane.expires:  # a lookup that failed is repeated
+            dane = self._cache[name] = yield from self._lookup(name)
+        dane.base_domain = host
         self._cache.move_to_end(name)
         if len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)

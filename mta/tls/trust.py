@@ -2,7 +2,12 @@
 of ``CAfile`` or ``CApath`` (dane_cb of tls_dane).
 
 The chain that a server shows is searched for an anchor; what OpenSSL then gets is that anchor as
-the only thing to trust.  A bare public key becomes a certificate that nobody signed.
+the only thing to trust.
+
+BUGS
+    For an anchor of which only the public key counts (TLSA selector 1, or a key in a file) Postfix
+    makes a certificate around the key.  It does not sign it, and OpenSSL 3 does not take what is
+    not signed: such anchors are found, but nothing is trusted for their sake.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from mta.tls.verify import (
     X509_V_ERR_CERT_CHAIN_TOO_LONG,
     X509_V_ERR_CERT_HAS_EXPIRED,
     X509_V_ERR_CERT_NOT_YET_VALID,
-    X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+    X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
     X509_V_OK,
     name_oneline,
 )
@@ -32,9 +37,6 @@ if TYPE_CHECKING:
     from mta.tls.session import TlsSession
 
 _LIB: Any = Binding().lib
-_MONTH = datetime.timedelta(days=30)
-#: Signs what stands for a bare key; nobody looks at the signature.
-_SIGNER = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -45,7 +47,7 @@ def verify_by_anchors(
     moment (microseconds since the epoch).  Leaves the error in the session, and returns it.
     """
     moment = _EPOCH + datetime.timedelta(microseconds=now)
-    search = _Search(session, dane, moment, legacy)
+    search = _Search(session, dane, legacy)
     search.run(list(shown))
     return _verify(session, shown[0], search, moment)
 
@@ -53,14 +55,11 @@ def verify_by_anchors(
 class _Search:
     """The way from a leaf to a trust anchor (set_trust)."""
 
-    def __init__(
-        self, session: TlsSession, dane: Dane, moment: datetime.datetime, legacy: bool
-    ) -> None:
+    def __init__(self, session: TlsSession, dane: Dane, legacy: bool) -> None:
         self.trusted: list[x509.Certificate] = []
         self.untrusted: list[x509.Certificate] = []
         self._session = session
         self._dane = dane
-        self._moment = moment
         self._legacy = legacy
         self._verbose = bool(session.log_mask & (TLS_LOG_VERBOSE | TLS_LOG_CERTMATCH))
 
@@ -84,7 +83,7 @@ class _Search:
                 self._anchor(issuer, depth)
                 return
             if match:
-                self._bare_key(issuer.public_key(), certificate, depth)
+                self._bare_key(depth)
                 return
             self.untrusted.append(issuer)
             if _has_issued(issuer, issuer):
@@ -101,7 +100,7 @@ class _Search:
                 return
         for key in self._dane.pkeys:
             if _has_signed(key, certificate):
-                self._bare_key(key, certificate, depth)
+                self._bare_key(depth)
                 return
 
     def _anchor(self, certificate: x509.Certificate, depth: int) -> None:
@@ -112,41 +111,12 @@ class _Search:
             session.log.info(f"{session.namaddr}: depth={depth} trust-anchor certificate")
         self.trusted.append(certificate)
 
-    def _bare_key(self, key: Any, subject: x509.Certificate, depth: int) -> None:
+    def _bare_key(self, depth: int) -> None:
         session = self._session
         if session.tadepth < 0:
             session.tadepth = depth + 1
             if self._verbose:
                 session.log.info(f"{session.namaddr}: depth={depth} chain is trust-anchor signed")
-        self.trusted.append(_wrapped(key, subject, self._moment))
-
-
-def _wrapped(key: Any, subject: x509.Certificate, moment: datetime.datetime) -> x509.Certificate:
-    """A certificate for a bare key, such that it has issued ``subject``."""
-    akid = _extension(subject, x509.AuthorityKeyIdentifier)
-    key_id = akid.key_identifier if akid is not None else None
-    serial = akid.authority_cert_serial_number if akid is not None else None
-    names = (akid.authority_cert_issuer or []) if akid is not None else []
-    issuer = next((n.value for n in names if isinstance(n, x509.DirectoryName)), subject.issuer)
-    skid = (
-        x509.SubjectKeyIdentifier(key_id)
-        if key_id is not None
-        else x509.SubjectKeyIdentifier.from_public_key(key)
-    )
-    own = b"\1" if key_id == b"\0" else b"\0"
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject.issuer)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(serial or subject.serial_number + 1)
-        .not_valid_before(moment - _MONTH)
-        .not_valid_after(moment + _MONTH)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier(own, None, None), critical=False)
-        .add_extension(skid, critical=False)
-        .sign(_SIGNER, None)
-    )
 
 
 # -- OpenSSL's verdict -----------------------------------------------------------------------------
@@ -163,45 +133,60 @@ def _verify(
     _LIB.X509_STORE_set_purpose(store._store, _LIB.X509_PURPOSE_SSL_SERVER)
     untrusted = [crypto.X509.from_cryptography(c) for c in search.untrusted]
     context = crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf), untrusted)
+    code, depth = X509_V_OK, 0
     try:
-        verified = [c.to_cryptography() for c in context.get_verified_chain()]
+        context.verify_certificate()
     except crypto.X509StoreContextError as error:
-        code, depth, _ = error.errors
-        return _refused(session, [leaf, *search.untrusted], error, int(code), int(depth), moment)
-    limit = session.verify_depth
-    if 0 <= limit < len(verified) - 1:
-        session.note_error(limit + 1, verified[limit + 1], X509_V_ERR_CERT_CHAIN_TOO_LONG)
-        return X509_V_ERR_CERT_CHAIN_TOO_LONG
-    if session.log_mask & TLS_LOG_VERBOSE:
-        for depth in range(len(verified) - 1, -1, -1):
-            if not 0 < session.tadepth < depth:
-                _tell(session, depth, 1, verified[depth])
-    return X509_V_OK
+        code, depth = int(error.errors[0]), int(error.errors[1])
+    trusted = [c for c in search.trusted if c != leaf]
+    return _steps(session, [leaf, *search.untrusted, *trusted], code, depth, moment)
 
 
-def _refused(
+def _steps(
     session: TlsSession,
     chain: Sequence[x509.Certificate],
-    error: crypto.X509StoreContextError,
     code: int,
     depth: int,
     moment: datetime.datetime,
 ) -> int:
-    """Notes an error, and one nearer to the leaf if there is one: a time that is over."""
-    certificate = error.certificate.to_cryptography()
-    session.note_error(depth, certificate, code)
-    if session.log_mask & TLS_LOG_VERBOSE:
-        _tell(session, depth, 0, certificate)
-    start = depth if code == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT else depth - 1
-    for nearer in range(min(start, len(chain) - 1), -1, -1):
-        late = moment > chain[nearer].not_valid_after_utc
-        early = moment < chain[nearer].not_valid_before_utc
-        if late or early:
-            code = X509_V_ERR_CERT_HAS_EXPIRED if late else X509_V_ERR_CERT_NOT_YET_VALID
-            session.note_error(nearer, chain[nearer], code)
-        if session.log_mask & TLS_LOG_VERBOSE:
-            _tell(session, nearer, 0 if late or early else 1, chain[nearer])
+    """Notes the error of a chain, and those that OpenSSL would find after it; tells of each step
+    where that is wanted.  The verdict.
+    """
+    verbose = bool(session.log_mask & TLS_LOG_VERBOSE)
+
+    def tell(at: int, good: int) -> None:
+        if verbose:
+            _tell(session, at, good, chain[at])
+
+    if code not in (X509_V_OK, *_TIMES):
+        depth = min(depth, len(chain) - 1)
+        session.note_error(depth, chain[depth], code)
+        tell(depth, 0)
+        if code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY and depth == 0:
+            tell(0, 0)
+    for at in range(len(chain) - 1, -1, -1):
+        wrong = _wrong_time(chain[at], moment)
+        if 0 <= session.verify_depth < at:
+            wrong = X509_V_ERR_CERT_CHAIN_TOO_LONG
+        if wrong != X509_V_OK:
+            code = wrong
+            session.note_error(at, chain[at], wrong)
+            tell(at, 0)
+            if wrong == X509_V_ERR_CERT_CHAIN_TOO_LONG:
+                continue
+        if not 0 < session.tadepth < at:
+            tell(at, 1)
     return code
+
+
+_TIMES = (X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_CERT_NOT_YET_VALID)
+
+
+def _wrong_time(certificate: x509.Certificate, moment: datetime.datetime) -> int:
+    """Whether a certificate is too old or too young."""
+    if moment > certificate.not_valid_after_utc:
+        return X509_V_ERR_CERT_HAS_EXPIRED
+    return X509_V_ERR_CERT_NOT_YET_VALID if moment < certificate.not_valid_before_utc else X509_V_OK
 
 
 def _tell(session: TlsSession, depth: int, good: int, certificate: x509.Certificate) -> None:
