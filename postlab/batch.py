@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from postlab.errors import RunError, ScenarioError, Unsupported
+from postlab.folder import ConfigFolder
 from reports.outcome import Report
 
 
@@ -36,12 +37,28 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def run_one(path: Path, seed: int) -> Done:
+def run_one(path: Path, seed: int, config: ConfigFolder | None = None) -> Done:
     """Runs one file, whatever happens."""
     from postlab.run import run_file
 
+    return _done(path, lambda: run_file(path, seed=seed, config=config))
+
+
+def start_only(config: ConfigFolder, seed: int) -> Done:
+    """Starts the mail system of a folder, and nothing more."""
+    from postlab.run import run_scenario
+    from postlab.surroundings import empty_scenario
+
+    def play() -> Report:
+        scenario = empty_scenario(config)
+        return run_scenario(scenario, seed=seed, name=config.shown, config=config).report
+
+    return _done(config.root, play)
+
+
+def _done(path: Path, play: Callable[[], Report]) -> Done:
     try:
-        return Done(path, run_file(path, seed=seed))
+        return Done(path, play())
     except ScenarioError as error:
         return Done(path, error=str(error), bad_input=True)
     except Unsupported as error:
@@ -52,17 +69,19 @@ def run_one(path: Path, seed: int) -> Done:
         return Done(path, error=f"{path}: a defect of Postlab\n{traceback.format_exc()}")
 
 
-def outcomes(paths: Sequence[Path], seed: int, workers: int) -> Iterator[Done]:
-    """What came of each file, in the order of the files."""
+def outcomes(
+    paths: Sequence[Path], seed: int, workers: int, config: ConfigFolder | None = None
+) -> Iterator[Done]:
+    """What came of each file, in the order of the files; with a folder's configuration, if any."""
     if workers > 1 and len(paths) > 1:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            yield from pool.map(run_one, paths, [seed] * len(paths))
+            yield from pool.map(run_one, paths, [seed] * len(paths), [config] * len(paths))
         return
     import postlab.run  # noqa: F401  (what it imports is there for good: no need to look at it again)
 
     gc.freeze()
     for path in paths:
-        yield run_one(path, seed)
+        yield run_one(path, seed, config)

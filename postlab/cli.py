@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from postlab.batch import Done
     from postlab.conform import Verdict
+    from postlab.folder import ConfigFolder
     from reports.outcome import Report
 
 T = TypeVar("T")
@@ -47,8 +48,17 @@ def _commands() -> None:
 @app.command()
 def run(
     files: Annotated[
-        list[Path], typer.Argument(help="Scenario files, or folders with such.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Scenario files, or folders with such.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder like /etc/postfix: the configuration, in place of what scenarios say; "
+            "without scenarios, the mail system only starts.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of all chance in the world.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON (one file).")
@@ -62,9 +72,15 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Processes to run the files in.")] = 1,
 ) -> None:
     """Run scenario files, and show what became of the messages."""
-    from postlab.batch import expand, outcomes
+    from postlab.batch import expand, outcomes, start_only
 
-    paths = expand(files)
+    given = files or []
+    if config is None and len(given) == 1 and (given[0] / "main.cf").is_file():
+        given, config = [], given[0]
+    folder = None if config is None else _folder(config)
+    paths = expand(given)
+    if folder is not None and not given:
+        raise typer.Exit(_one(start_only(folder, seed), as_json, dialogue, log=not as_json))
     if as_json and (json_dir or len(paths) != 1):
         typer.echo("postlab: --json is for one file; --json-dir DIR takes many", err=True)
         raise typer.Exit(BAD_INPUT)
@@ -72,12 +88,24 @@ def run(
         typer.echo("postlab: there is no scenario file", err=True)
         raise typer.Exit(BAD_INPUT)
     if json_dir is not None:
-        status = _write(outcomes(paths, seed, workers), json_dir, len(paths))
+        status = _write(outcomes(paths, seed, workers, folder), json_dir, len(paths))
     elif as_json or len(paths) == 1:
-        status = _one(next(outcomes(paths, seed, 1)), as_json, dialogue, log)
+        status = _one(next(outcomes(paths, seed, 1, folder)), as_json, dialogue, log)
     else:
-        status = _many(outcomes(paths, seed, workers), len(paths), dialogue or log, dialogue, log)
+        done = outcomes(paths, seed, workers, folder)
+        status = _many(done, len(paths), dialogue or log, dialogue, log)
     raise typer.Exit(status)
+
+
+def _folder(path: Path) -> ConfigFolder:
+    """A folder's configuration; ends the command where there is none."""
+    from postlab.folder import ConfigFolder, FolderError
+
+    try:
+        return ConfigFolder.load(path)
+    except FolderError as error:
+        typer.echo(f"postlab: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
 
 
 def _complain(done: Done) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from mta.postfix import load_programs
 from postlab import configuration, harvest
+from postlab.folder import ConfigFolder
 from postlab.model import Scenario
 from postlab.scenario import load
 from postlab.stage import QUEUE_DIRECTORY, SECOND, Stage
+from postlab.surroundings import with_config
 from reports.outcome import Delivered, Dialogue, Outcome, QueueEntry, Report
 
 #: What the start of the mail system says is not part of an outcome.
@@ -35,21 +37,31 @@ class Run:
         return self.report.trace_hash
 
 
-def run_file(path: str | Path, *, seed: int = 0) -> Report:
+def run_file(path: str | Path, *, seed: int = 0, config: ConfigFolder | None = None) -> Report:
     """The report of a scenario file.  Raises ScenarioError, Unsupported, RunError."""
-    return run_scenario(load(path), seed=seed, name=str(path)).report
+    return run_scenario(load(path), seed=seed, name=str(path), config=config).report
 
 
 def run_scenario(
-    scenario: Scenario, *, seed: int = 0, name: str = "", keep_trace: bool = False
+    scenario: Scenario,
+    *,
+    seed: int = 0,
+    name: str = "",
+    keep_trace: bool = False,
+    config: ConfigFolder | None = None,
 ) -> Run:
     """Plays a scenario: clients, submissions, commands, each when nothing moves any more.
+
+    With ``config`` the mail system is that of a folder like ``/etc/postfix``: its ``main.cf``,
+    ``master.cf``, tables, host name and addresses, and not what the scenario says of them.
 
     Raises Unsupported, RunError.
     """
     load_programs()
     begin = time.process_time()
-    stage = Stage(scenario, seed, keep_trace=keep_trace)
+    if config is not None:
+        scenario = with_config(scenario, config)
+    stage = Stage(scenario, seed, keep_trace=keep_trace, config=config)
     stage.start()
     stage.settle()
     for client in scenario.clients:

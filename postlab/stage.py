@@ -15,6 +15,7 @@ from postlab import configuration, shell
 from postlab.errors import RunError, Unsupported
 from postlab.facts import Facts
 from postlab.model import Client, Milter, Peer, Policy, Scenario, Step, Tls
+from postlab.outside import Outside
 from reports.outcome import CommandResult, Dialogue
 from sim.chance import Chance
 from sim.clock import START
@@ -90,6 +91,7 @@ class Stage:
         _must_be_possible(scenario)
         self.scenario = scenario
         self.config = config
+        self.outside = None if config is None else Outside.of(config)
         self.seed = seed
         if start is None:
             start = START + Chance(seed)("start").randrange(SECOND)
@@ -130,6 +132,8 @@ class Stage:
             self.add_policy(endpoint, policy)
         for endpoint, milter in scenario.milters.items():
             self.add_milter(endpoint, milter)
+        if self.outside is not None:
+            self._bring(self.outside)
 
     # -- the mail system's machine --------------------------------------------------------------
 
@@ -171,6 +175,28 @@ class Stage:
             if path not in self.brought:
                 self.write_file(path, data)
                 self.mta.files.open(path).mode = mode
+
+    def _bring(self, outside: Outside) -> None:
+        """What a folder needs of its machine, unless the scenario has it."""
+        from sim.peers.dovecot import DovecotServer
+
+        disk = self.mta.files
+        for path in outside.tables:
+            if not disk.exists(path):
+                self.write_file(path, b"")
+        if outside.keys or outside.authorities:
+            authority = self.tls.authority
+            own = authority.issue("valid", [self.scenario.mta.hostname])
+            for path in (*outside.keys, *outside.authorities):
+                if not disk.exists(path):
+                    self.write_file(path, own.pem if path in outside.keys else authority.root)
+        if outside.main_cf:
+            path = f"{configuration.CONFIG_DIRECTORY}/main.cf"
+            self.write_file(path, disk.read(path) + outside.main_cf.encode())
+        for endpoint in outside.logins:
+            where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
+            machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
+            DovecotServer(machine, where).start()
 
     @property
     def tls(self) -> PeerTls:

@@ -42,6 +42,8 @@ class Session:
     helo: str = ""
     sender: str = ""
     recipients: list[str] = field(default_factory=list)
+    tls: bool = False  #: whether it does STARTTLS first
+    login: str = ""  #: who it logs in as, with AUTH PLAIN
 
 
 @dataclass

@@ -15,6 +15,7 @@ from mta.smtpd.check_rules import STAGES
 from mta.util.scalars import split_at_commas
 from postlab.check.context import Context
 from postlab.check.main_rules import nearest
+from postlab.check.specs import OTHER_RESTRICTIONS
 
 assert _restrictions_are_registered
 
@@ -58,9 +59,7 @@ def check_access(context: Context) -> None:
     _check_relay_domains(context)
 
 
-def _check_lists(
-    context: Context, overrides: Mapping[str, str], file: str, line: int
-) -> None:
+def _check_lists(context: Context, overrides: Mapping[str, str], file: str, line: int) -> None:
     def value(name: str) -> str:
         try:
             return context.view("", overrides, context.sound_main).get(name, _default(name))
@@ -114,7 +113,7 @@ def _check_step(
 ) -> None:
     what = ""
     if step.run is check_mistakes.unknown:
-        near = nearest(step.word.lower(), [*RESTRICTIONS, *classes])
+        near = nearest(step.word.lower(), [*RESTRICTIONS, *OTHER_RESTRICTIONS, *classes])
         guess = f"; did you mean {near}?" if near else ""
         what = f"there is no restriction {step.word}{guess}"
     elif step.run is check_mistakes.bad_table:
@@ -132,16 +131,12 @@ def _check_step(
         context.found.add("error", "bad-restriction", what, file=file, line=line, name=parameter)
 
 
-def _check_order(
-    context: Context, steps: list[Step], parameter: str, file: str, line: int
-) -> None:
+def _check_order(context: Context, steps: list[Step], parameter: str, file: str, line: int) -> None:
     """Restrictions that are never reached."""
     for place, step in enumerate(steps[:-1]):
         if step.name in ("permit", "reject", "defer") and not (place and steps[place - 1].warns):
             what = f"{steps[place + 1].word} after {step.word} is never reached ({parameter})"
-            context.found.add(
-                "warning", "unreachable", what, file=file, line=line, name=parameter
-            )
+            context.found.add("warning", "unreachable", what, file=file, line=line, name=parameter)
             return
     if steps and steps[-1].warns:
         what = f"warn_if_reject at the end has nothing to warn of ({parameter})"

@@ -73,7 +73,8 @@ def check_compatibility(context: Context) -> None:
     old = [
         name
         for name, since in _OLD_DEFAULTS.items()
-        if level < since and not context.conf.is_set(name)
+        if level < since
+        and not context.conf.is_set(name)
         and not (name == "mynetworks_style" and context.conf.is_set("mynetworks"))
     ]
     if old:

@@ -112,9 +112,7 @@ def check_names(context: Context) -> None:
             _add(context, "warning", "read-only-parameter", what, match[1], match[2])
 
 
-def _add(
-    context: Context, severity: str, rule: str, message: str, file: str, name: str
-) -> None:
+def _add(context: Context, severity: str, rule: str, message: str, file: str, name: str) -> None:
     if file == "main":
         place, line = context.main_file, context.line_of(name)
     else:

@@ -72,8 +72,12 @@ def check_master(context: Context) -> None:
     """All that can be told of ``master.cf`` by itself."""
     file, add = context.master_file, context.found.add
     if not context.folder.has_master_cf:
-        why = context.folder.unreadable.get("master.cf", "there is none")
-        add("error", "no-master-cf", f"no master.cf: {why}; no service can run", file=file)
+        why = context.folder.unreadable.get("master.cf")
+        if why is not None:
+            add("error", "no-master-cf", f"no master.cf: {why}; no service can run", file=file)
+        else:
+            what = "there is no master.cf; that of a new Postfix is taken for it"
+            add("note", "no-master-cf", what, file=file)
         return
     for number, text in _lines(context):
         parsed = parse_master_cf(text, context.conf, "master.cf")

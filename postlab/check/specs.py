@@ -17,6 +17,8 @@ ACCESS, CHECKS, TRANSPORT, OTHER = "access", "checks", "transport", "other"
 _MAP_PARAMETER = re.compile(r".*_maps?$|.*_checks$|alias_database|.*_tls_per_site$")
 _NO_MAPS = frozenset(("proxy_read_maps", "proxy_write_maps"))
 _UNIX_TABLES = ("passwd.byname", "group.byname")
+#: Words of restriction lists that are no restrictions by themselves.
+OTHER_RESTRICTIONS = ("reject_sender_login_mismatch", "warn_if_reject")
 _NESTED = ("unionmap", "pipemap")
 _ENDPOINTS = frozenset(("inet", "local", "pass", "fifo"))
 
@@ -77,7 +79,13 @@ def _named(
         if kind not in known and not is_list and entry is None:
             continue
         if kind in _NESTED and name.startswith("{"):
-            yield from _named(setting, name.strip("{} "), known, is_list)
+            inner = name[1:].rstrip()
+            members = _named(setting, inner.removesuffix("}"), known, is_list)
+            if kind == "pipemap":  # what one finds, the next one looks up
+                *first, (spec, _) = [*members] or [("", "")]
+                yield from ((member, OTHER) for member, _ in first)
+                members = iter(((spec, _use(setting, before)),) if spec else ())
+            yield from members
         yield f"{kind}:{name}", _use(setting, before)
 
 

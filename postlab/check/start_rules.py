@@ -20,6 +20,7 @@ _KNOWN = re.compile(
     r"|.*unsupported dictionary type|.*open(?: database)? \S+: No such file or directory"
     r"|.*(?:map \S+|/\S+), line \d+: |fatal: master_spawn: exec |.* is unavailable\. "
     r"|.*specify at least one working instance|restriction `.*' after `.*' is ignored"
+    r"|TLS library problem: "
     r"|restriction class `.*' needs a definition|invalid \"-o"
 )
 
@@ -70,7 +71,7 @@ def _tell(context: Context, start: int, entry: MasterEntry | None) -> None:
         level, colon, text = line.text.partition(": ")
         if not colon or level not in ("warning", "error", "fatal", "panic"):
             continue
-        if "virtual_mailbox_base" in text and not context.conf.is_set("virtual_mailbox_domains"):
+        if "virtual_mailbox_base" in text and not _uses_virtual(context):
             continue  # virtual(8) is there, and has nothing to do
         if _KNOWN.match(text) or _KNOWN.match(line.text):
             continue
@@ -93,3 +94,8 @@ def _tell(context: Context, start: int, entry: MasterEntry | None) -> None:
             line=number,
             name=entry.name if entry is not None else "master",
         )
+
+
+def _uses_virtual(context: Context) -> bool:
+    transport = context.value("virtual_transport").partition(":")[0]
+    return context.conf.is_set("virtual_mailbox_domains") and transport == "virtual"

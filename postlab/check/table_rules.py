@@ -24,12 +24,21 @@ from postlab.check.context import Context
 from postlab.check.history import LATER_TABLES
 from postlab.check.main_rules import nearest
 from postlab.check.master_rules import transport_names
-from postlab.check.specs import ACCESS, CHECKS, TRANSPORT, TableUse, table_uses
+from postlab.check.specs import (
+    ACCESS,
+    CHECKS,
+    OTHER_RESTRICTIONS,
+    TRANSPORT,
+    TableUse,
+    table_uses,
+)
 from postlab.folder import CONFIG_DIRECTORY
 from postlab.tools import INDEXED
 
 _FILES = frozenset((*INDEXED, "texthash", "cidr", "regexp", "pcre", "ldap", "mysql", "pgsql",
                     "sqlite", "memcache"))  # fmt: skip
+#: Tables that the mail system itself makes.
+_OWN = re.compile(r".*_session_cache_database|address_verify_map|postscreen_cache_map")
 _CATCH_ALL = re.compile(r"/(?:\^?\.[*+]?\$?|\^|\$|\^?\.?\*\$)?/[a-zA-Z]*")
 _NUMBER = re.compile(r"[45]\d\d|[0-9]+")
 
@@ -52,7 +61,7 @@ def check_tables(context: Context) -> None:
         if use.kind not in dict_mapnames():
             _unknown_type(context, use)
             continue
-        if use.kind in _FILES and not _has_file(context, use):
+        if is_made_by_postfix(use) or (use.kind in _FILES and not _has_file(context, use)):
             continue
         _open(context, use)
         _text(context, use)
@@ -92,6 +101,22 @@ def _path(use: TableUse) -> str:
     """The file of a table, in the world."""
     name = use.name
     return name if name.startswith("/") else f"/var/spool/postfix/{name}"
+
+
+def is_made_by_postfix(use: TableUse) -> bool:
+    """Whether the mail system makes the table itself (a cache)."""
+    return bool(use.settings) and all(_OWN.fullmatch(s.name) for s in use.settings)
+
+
+def is_outside(context: Context, use: TableUse) -> bool:
+    """Whether a table is a file that the folder does not bring, nor should."""
+    if use.kind not in _FILES or not use.name.startswith("/"):
+        return False
+    disk, name = context.machine.machine.files, use.name
+    if disk.exists(name) or disk.exists(name + INDEXED.get(use.kind, "")):
+        return False
+    folder = context.folder
+    return folder.shown_path(name) == name and folder.tree is None and name not in folder.unreadable
 
 
 def _has_file(context: Context, use: TableUse) -> bool:
@@ -289,13 +314,22 @@ def _result(context: Context, use: TableUse, path: str, row: Row) -> None:
     if ACCESS in use.uses:
         problem = _access_problem(context, row.value)
     elif CHECKS in use.uses:
-        warnings: list[str] = []
-        cleanup_action(row.value, "header", use.settings[0].name, warnings.append)
-        problem = warnings[0] if warnings else ""
+        problem = _checks_problem(use, row.value)
     elif TRANSPORT in use.uses:
         problem = _transport_problem(context, row.value)
     if problem:
         _add(context, "error", "bad-result", f"{row.key}: {problem}", path, row.line)
+
+
+def _checks_problem(use: TableUse, value: str) -> str:
+    """What is wrong with a result of header_checks(5) or body_checks(5)."""
+    warnings: list[str] = []
+    name = use.settings[0].name
+    where = "body" if name.endswith("body_checks") else "header"
+    cleanup_action(value, where, name, warnings.append)
+    if not warnings or ("$" in value and '"headername: ' in warnings[0]):
+        return ""
+    return warnings[0]
 
 
 def _access_problem(context: Context, value: str) -> str:
@@ -307,13 +341,14 @@ def _access_problem(context: Context, value: str) -> str:
     if word in ACTIONS or _NUMBER.match(word):
         return ""
     classes = {name.lower() for name in context.words("smtpd_restriction_classes")}
+    known = {*RESTRICTIONS, *OTHER_RESTRICTIONS, *classes}
     for name in words:
         lower = name.lower()
-        if lower in RESTRICTIONS or lower in classes or lower == "warn_if_reject":
+        if lower in known:
             return ""
         if ":" in name:
             return ""
-        near = nearest(lower, [*RESTRICTIONS, *classes, *(a.lower() for a in ACTIONS)])
+        near = nearest(lower, [*sorted(known), *(a.lower() for a in ACTIONS)])
         guess = f"; did you mean {near.upper() if near.upper() in ACTIONS else near}?"
         return f"{name} is no action and no restriction{guess if near else ''}"
     return ""

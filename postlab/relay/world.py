@@ -103,6 +103,8 @@ class Laboratory:
         around = surroundings(folder, Session(targets.client), zone="", users=())
         self.assumed = list(around.assumed)
         self.stage = Stage(around.scenario, seed, config=folder)
+        if self.stage.outside is not None:
+            self.assumed += self.stage.outside.assumed
         self.zone = Everywhere(targets)
         self.stage.dns.zone = self.zone
         self.not_started: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,14 +29,17 @@ def why(
 ) -> tuple[Story, Words]:
     """Plays a session against a folder like ``/etc/postfix``, or in the world of a scenario file.
 
-    Raises FolderError, ScenarioError, Unsupported, RunError.
+    What is assumed of the world, where a scenario does not say it: ``zone`` (the whole DNS),
+    ``users`` (accounts), ``policy`` (what policy servers answer).
+
+    Raises FolderError, ScenarioError, Unsupported, RunError; ValueError where the client's address
+    is none.
     """
+    session.client = str(ipaddress.ip_address(session.client))
     if path.is_dir():
         folder = ConfigFolder.load(path)
         around = surroundings(folder, session, zone=zone, users=users, policy=policy)
-        story = play(
-            around.scenario, session, around.assumed, config=folder, seed=seed, port=port
-        )
+        story = play(around.scenario, session, around.assumed, config=folder, seed=seed, port=port)
         return story, Words(FolderPlaces(folder))
     scenario = load(path)
     text = path.read_text("utf-8")

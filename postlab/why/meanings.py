@@ -37,8 +37,7 @@ MEANINGS: dict[str, str] = {
     "relay_domains, so that a mistake loses no mail",
     "check_relay_domains": "an old way to say who may relay; use reject_unauth_destination",
     "reject_non_fqdn_sender": "rejects a sender without a full domain (non_fqdn_reject_code)",
-    "reject_non_fqdn_recipient": "rejects a recipient without a full domain "
-    "(non_fqdn_reject_code)",
+    "reject_non_fqdn_recipient": "rejects a recipient without a full domain (non_fqdn_reject_code)",
     "reject_unknown_sender_domain": "rejects a sender whose domain has neither MX nor address in "
     "the DNS: no answer could ever reach it (unknown_address_reject_code)",
     "reject_unknown_recipient_domain": "rejects a recipient whose domain has neither MX nor address"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,8 +38,14 @@ class Story:
 def steps(session: Session) -> list[Any]:
     """What the client says."""
     helo = session.helo or session.name or f"[{session.client}]"
+    first = [f"EHLO {helo}"]
+    if session.tls:
+        first += ["starttls", f"EHLO {helo}"]
+    if session.login:
+        said = f"\0{session.login}\0secret".encode("utf-8", "surrogateescape")
+        first.append(f"AUTH PLAIN {base64.b64encode(said).decode()}")
     return [
-        f"EHLO {helo}",
+        *first,
         f"MAIL FROM:<{session.sender}>",
         *(f"RCPT TO:<{recipient}>" for recipient in session.recipients),
         "DATA",
@@ -88,6 +95,8 @@ def play(
     stage = Stage(scenario, seed, config=config)
     stage.start()
     stage.settle()
+    if stage.outside is not None:
+        assumed = [*assumed, *stage.outside.assumed]
     story = Story(session, list(assumed))
     if stage.postfix is None or not stage.postfix.running:
         story.not_started = [line.text for line in stage.mta.log]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from postlab.why.session import Story
 from postlab.why.story import Decision, Exchange
 from postlab.why.words import Words, code_parameter
 
-_NO_LIST = "smtpd_reject_unlisted_"
+_NO_ACCOUNT = re.compile("in local recipient table|unknown user: ")
 
 
 def text_of(story: Story, words: Words) -> Iterator[str]:
@@ -96,6 +97,8 @@ def conclusion(story: Story, words: Words) -> Iterator[str]:
     place = words.place(decision)
     where = f", {place}" if place.file else ", by default"
     yield f"It was {words.title(decision)} in {facts['list']}{where}."
+    if decision.verdict != "reject":
+        yield "  It put this off until something permits the mail, as the rest of the lists did."
     purpose = meaning(str(facts["restriction"]))
     if purpose:
         yield f"  {facts['restriction']} {purpose}."
@@ -104,16 +107,8 @@ def conclusion(story: Story, words: Words) -> Iterator[str]:
     code = code_parameter(str(facts["restriction"]))
     if code:
         yield f"  Its reply code is that of {code}."
-    hint = _hint(decision, words)
-    if hint:
-        yield f"  {hint}"
-
-
-def _hint(decision: Decision, words: Words) -> str:
-    """Advice about what is different in this world."""
-    if str(decision.facts["list"]).startswith(_NO_LIST):
-        return "Accounts that this world should have: say --user NAME for each."
-    return ""
+    if _NO_ACCOUNT.search(refused.replies[-1]):
+        yield "  Accounts that this world should have: say --user NAME for each."
 
 
 # -- data

@@ -54,9 +54,20 @@ class Exchange:
 
 
 def _deciding(decisions: Sequence[Decision], verdict: str) -> Decision | None:
-    for decision in reversed(decisions):
+    for at in range(len(decisions) - 1, -1, -1):
+        decision = decisions[at]
+        if decision.kind == "put off":
+            return _putting_off(decisions[:at])
         if decision.verdict == verdict:
             return _deciding(decision.children, verdict) or decision
+    return None
+
+
+def _putting_off(decisions: Sequence[Decision]) -> Decision | None:
+    """The restriction that put a rejection off."""
+    for decision in reversed(decisions):
+        if decision.kind == "restriction" and decision.facts["changes"].get("defer_if_permit"):
+            return _putting_off(decision.children) or decision
     return None
 
 

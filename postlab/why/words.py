@@ -53,6 +53,9 @@ _CHANGES = {
     "prepend": "a header will be added",
 }
 _FLAGS = {1 << 2: "the message will be put on hold"}
+#: Lists of names of parameters, and lists in which hardly anybody is.
+_STYLE = "parent_domain_matches_subdomains"
+_QUIET = re.compile(r"smtpd_authorized_\w+|smtpd_client_event_limit_exceptions|debug_peer_list")
 _TABLE_FILE = re.compile(r"(?:proxy:)?[a-z0-9_]+:(/[^\s(]+)")
 
 
@@ -78,8 +81,10 @@ class Words:
             )
         if decision.kind == "match_list":
             pattern = str(facts["pattern"])
-            return self.places.parameter(str(facts["list"]), service, pattern) if pattern else (
-                self.places.parameter(str(facts["list"]), service)
+            return (
+                self.places.parameter(str(facts["list"]), service, pattern)
+                if pattern
+                else (self.places.parameter(str(facts["list"]), service))
             )
         if decision.kind in ("access table", "table") and facts.get("line"):
             match = _TABLE_FILE.match(str(facts["table"]))
@@ -143,6 +148,8 @@ def _missed(table: str, keys: Sequence[str]) -> str:
 
 
 def _match_list(facts: Mapping[str, Any]) -> str:
+    if facts["list"] == _STYLE or (not facts["pattern"] and _QUIET.fullmatch(facts["list"])):
+        return ""
     of = " ".join(dict.fromkeys(text for text in facts["of"] if text))
     if not facts["pattern"]:
         return f"{facts['list']} has nothing that matches {of}"
