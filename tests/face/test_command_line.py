@@ -21,7 +21,7 @@ from reports.outcome import Dialogue, Outcome, Report
 def given_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that need no world: what comes of a file hangs on its name."""
 
-    def run_file(path: Path, *, seed: int = 0) -> Report:
+    def run_file(path: Path, *, seed: int = 0, config: object = None) -> Report:
         match path.stem:
             case "wrong":
                 raise ScenarioError((Problem(str(path), 3, "untill", "unknown key"),))
