@@ -27,6 +27,7 @@ MODULES = (
     "mta.commands.postmap",
     "mta.commands.postqueue",
     "mta.commands.postsuper",
+    "mta.commands.posttls_finger",
     "mta.commands.sendmail",
     "mta.daemons.anvil",
     "mta.daemons.bounce",
@@ -227,4 +228,4 @@ class Postfix:
 #: Other names of sendmail(1).
 SENDMAIL = frozenset({"mailq", "newaliases"})
 #: Commands that do not write to the mail log.
-QUIET = frozenset({"postconf", "postcat"})
+QUIET = frozenset({"postconf", "postcat", "posttls-finger"})

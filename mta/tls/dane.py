@@ -475,15 +475,15 @@ def _public_key(der: bytes) -> Any:
 # -- trust-anchor files ----------------------------------------------------------------------------
 
 
-def load_trustfile(process: Process, dane: Dane, path: str) -> bool:
+def load_trustfile(process: Process, dane: Dane, path: str, root: bool = False) -> bool:
     """Adds the certificates and public keys of a PEM file; False, after a warning, where that
-    cannot be (tls_dane_load_trustfile).
+    cannot be (tls_dane_load_trustfile).  ``root``: the program has not given up its privileges.
     """
     if not path:
         return True
     algorithm = dane_support(process).signalg or "sha1"
     try:
-        pem = _read_unprivileged(process, path)
+        pem = read_file(process, path) if root else _read_unprivileged(process, path)
     except OSError as error:
         process.log.warning(f"error opening trust anchor file: {path}: {error.strerror}")
         return False

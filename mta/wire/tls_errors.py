@@ -6,6 +6,7 @@ numbers and places belong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -161,13 +162,14 @@ _PLACES = {
     "peer did not return a certificate": "../ssl/statem/statem_srvr.c:3511",
     "unexpected eof while reading": "../ssl/record/rec_layer_s3.c:318",
     "unsupported protocol": "../ssl/statem/statem_srvr.c:1657",
-    "wrong version number": "../ssl/record/ssl3_record.c:354",
+    "wrong version number": "../ssl/record/ssl3_record.c:350",
 }
-_PLACE_OF_ALERTS = "../ssl/record/rec_layer_s3.c:1605"
+_PLACE_OF_ALERTS = "../ssl/record/rec_layer_s3.c:1602"
 _SOME_PLACE = "../ssl/ssl_lib.c:0"
 
-#: Texts that later versions changed.
-_RENAMED = {"ssl/tls alert ": "sslv3 alert "}
+#: What alerts begin with in later versions, and in 3.0.
+_ALERT = re.compile(r"(?:ssl/)?tls alert ")
+_ALERTS_OF_3_0 = ("sslv3 alert ", "tlsv1 alert ", "tlsv13 alert ", "tlsv1 ")
 #: What they add.
 _UNKNOWN_TO_3_0 = frozenset({"record layer failure"})
 
@@ -184,7 +186,8 @@ class LibraryError(NamedTuple):
         place, data = _PLACES.get(self.reason, _SOME_PLACE), ""
         if number >= _FIRST_ALERT:
             place, data = _PLACE_OF_ALERTS, f"SSL alert number {number - _FIRST_ALERT}"
-        return f"error:{code:08X}:{self.library}::{self.reason}:{place}:{data}:"
+        text = f"error:{code:08X}:{self.library}::{self.reason}:{place}:"
+        return f"{text}{data}:" if data else text
 
 
 UNEXPECTED_EOF = LibraryError("SSL routines", "unexpected eof while reading")
@@ -198,8 +201,9 @@ def library_errors(queue: Iterable[Iterable[str]]) -> list[LibraryError]:
         library, reason = parts[0], parts[-1]
         if reason in _UNKNOWN_TO_3_0:
             continue
-        for new, old in _RENAMED.items():
-            if reason.startswith(new):
-                reason = old + reason.removeprefix(new)
+        alert = _ALERT.match(reason)
+        if alert is not None:
+            names = [start + reason[alert.end() :] for start in _ALERTS_OF_3_0]
+            reason = next((name for name in names if name in _NUMBERS), names[0])
         found.append(LibraryError(library, reason))
     return found
