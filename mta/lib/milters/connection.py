@@ -31,7 +31,16 @@ class Socket:
 class Connection:
     """One process's end of the connection, with its buffers."""
 
-    __slots__ = ("_borrowed", "_limit", "_out", "buffer", "packet_left", "socket", "timeout")
+    __slots__ = (
+        "_borrowed",
+        "_limit",
+        "_out",
+        "buffer",
+        "packet_left",
+        "packets",
+        "socket",
+        "timeout",
+    )
 
     def __init__(self, socket: Socket, timeout: float, borrowed: bool = False) -> None:
         """``timeout``: seconds for each read or write; 0: no limit.  ``borrowed``: another process
@@ -41,7 +50,8 @@ class Connection:
         self.timeout = timeout
         self._borrowed = borrowed
         self.buffer = b""  #: what has come and is not used yet
-        self.packet_left = 0  #: how much of that, at least, belongs to the packet at hand
+        self.packets = 0  #: how many packets of the answer at hand have been read
+        self.packet_left = 0  #: how much of the buffer belongs to the last of them
         self._out = bytearray()
         remote = socket.stream.remote
         local = isinstance(remote, Inet) and remote.host.startswith(("127.", "::1"))
@@ -95,15 +105,16 @@ class Connection:
     def shutdown(self) -> None:
         """Ends the connection for all who hold it; what was written is lost.
 
-        A filter sends each packet by itself, the next when we have got the one before, and a packet
-        that comes now makes the kernel reset the connection.
+        The first packet of an answer comes by itself, and the others when TCP has heard that it has
+        arrived (Nagle's algorithm).  When they come now they make the kernel reset the connection.
         """
         self._out.clear()
         if self.socket.shut:
             return
         self.socket.shut = True
         more = self.buffer[self.packet_left :]
-        if len(more) > 4 and 0 < int.from_bytes(more[:4]) <= len(more) - 4:
+        is_packet = len(more) > 4 and 0 < int.from_bytes(more[:4]) <= len(more) - 4
+        if is_packet and self.packets == 1 and isinstance(self.socket.stream.remote, Inet):
             self.socket.error = "Connection reset by peer"
         self.socket.stream.close()
 

@@ -167,6 +167,7 @@ class Filter:
                 self.comm_error()
                 return None
         code, connection.buffer = connection.buffer[4:5], connection.buffer[5:]
+        connection.packets += 1
         connection.packet_left = size - 1
         return Packet(code, b"", size - 1)
 

@@ -154,6 +154,7 @@ class Milter8(Filter):
             return self.def_reply
         if skip_reply & self.steps:
             return None
+        self.connection.packets = 0
         return (yield from Answer(self, kind, len(packet) - 5, editor).read())
 
     # -- handing over
