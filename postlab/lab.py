@@ -57,6 +57,7 @@ class Lab:
         self._mta: dict[str, Any] = {}
         self._zone: list[str] = []
         self._faults: dict[str, str] = {}
+        self._signed: list[str] = []
         self._peers: dict[str, LabPeer] = {}
         self._peer_data: dict[str, dict[str, Any]] = {}
         self._peer_tls: dict[str, TlsSpec] = {}
@@ -110,14 +111,25 @@ class Lab:
         files.update(more.pop("files", {}))
         return self.mta(main_cf, master_cf=master_cf, files=files, **more)
 
-    def dns(self, zone: str = "", *, faults: Mapping[str, str] | None = None) -> Lab:
+    def dns(
+        self,
+        zone: str = "",
+        *,
+        faults: Mapping[str, str] | None = None,
+        signed: Iterable[str] = (),
+    ) -> Lab:
         """Adds records (RFC 1035 text, names absolute) and trouble (``"NAME TYPE"``: timeout,
         servfail, refused).  Once time runs it adds records to what there is.
+
+        ``signed`` are domains whose data, and that of all below, is DNSSEC-validated.
         """
         self._zone.append(zone)
         self._faults.update(faults or {})
+        signed = list(signed)
+        self._signed += signed
         if self._stage is not None:
             self.settle()
+            self._stage.dns.vouch(*signed)
             self._stage.dns.zone = parse_zone(self._all_records())
             for key, what in (faults or {}).items():
                 self._stage.dns.set_fault(key, what)
@@ -252,6 +264,7 @@ class Lab:
         """The world as it stands; it is built, and the mail system started, when first needed."""
         if self._stage is None:
             stage = Stage(self.scenario(), self.seed, keep_trace=self._keep_trace)
+            stage.dns.vouch(*self._signed)
             for name, tls in self._peer_tls.items():
                 stage.servers[name].spec.tls = tls
             stage.start()
