@@ -99,6 +99,7 @@ class TlsSession:
         "server_sig",
         "serverid",
         "session_reused",
+        "signed",
         "tadepth",
         "ticket_expires",
         "ticketed",
@@ -142,6 +143,7 @@ class TlsSession:
         self.anchored = False
         self.tadepth = -1  #: where such a trust anchor was found
         self.verified = X509_V_OK  #: what was found of the chain of certificates (clients)
+        self.signed = False  #: we, a client, have signed with the key of our certificate
         self.ticket_expires = 0  #: of the key that issues tickets now; 0: none are issued
         #: Hears of each step of OpenSSL; whether it is to be logged.
         self.on_step: Callable[[TlsSession, str], bool] | None = None
@@ -211,7 +213,7 @@ class TlsSession:
         mine, theirs = self.server_sig, self.client_sig
         if not self.am_server:
             mine, theirs = theirs, mine
-            if not _LIB.SSL_get_client_CA_list(connection._ssl) or self.session_reused:
+            if not self.signed:
                 own = None
         for certificate, signature in ((own, mine), (peer, theirs)):
             if certificate is not None:
@@ -344,6 +346,9 @@ _ALERTS = {
 }
 
 
+_SIGNED = "SSLv3/TLS write certificate verify"
+
+
 def info_callback(connection: SSL.Connection, where: int, result: int) -> None:
     """Logs each step of OpenSSL (tls_info_callback); level 2 of the log."""
     session: TlsSession | None = connection.get_app_data()
@@ -364,6 +369,8 @@ def info_callback(connection: SSL.Connection, where: int, result: int) -> None:
     state = _LIB.SSL_state_string_long(connection._ssl)
     text = _FFI.string(state).decode("ascii", "replace")
     if where & SSL.SSL_CB_LOOP:
+        if text == _SIGNED:
+            session.signed = True
         shown = session.on_step is None or session.on_step(session, text)
         if shown and session.log_mask & TLS_LOG_DEBUG:
             log.info(f"{step}:{text}")
