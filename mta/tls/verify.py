@@ -145,17 +145,27 @@ def verify_certificate(session: TlsSession, good: int, store: Any) -> None:
     if not good:
         session.note_error(depth, certificate, error)
     if session.log_mask & TLS_LOG_VERBOSE:
-        subject = "<unknown>" if certificate is None else name_oneline(certificate.subject)
+        subject = _subject(certificate)
         session.log.info(f"{session.namaddr}: depth={depth} verify={good} subject={subject}")
 
 
+def _subject(certificate: x509.Certificate | None) -> str:
+    try:
+        return "<unknown>" if certificate is None else name_oneline(certificate.subject)
+    except ValueError:
+        return "<unknown>"
+
+
 def current_certificate(store: Any) -> x509.Certificate | None:
-    """The certificate that OpenSSL is looking at."""
+    """The certificate that OpenSSL is looking at, if it makes sense."""
     pointer = _LIB.X509_STORE_CTX_get_current_cert(store)
     if pointer == _FFI.NULL:
         return None
     _LIB.X509_up_ref(pointer)
-    return crypto.X509._from_raw_x509_ptr(pointer).to_cryptography()
+    try:
+        return crypto.X509._from_raw_x509_ptr(pointer).to_cryptography()
+    except ValueError:  # damaged on the way; the handshake will fail
+        return None
 
 
 def verify_result(connection: SSL.Connection) -> int:
