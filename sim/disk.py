@@ -15,6 +15,7 @@ import os
 import posixpath
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, TypeAlias
 
 from mta.system import File, Stat
@@ -90,9 +91,23 @@ class Directory:
 Entry: TypeAlias = "Inode | Directory"
 
 
+_strerror = cache(os.strerror)
+
+
 def failure(code: int, path: str) -> OSError:
     """The OSError of an errno."""
-    return OSError(code, os.strerror(code), path)
+    return OSError(code, _strerror(code), path)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is absolute and surely as :func:`_normal` makes it."""
+    return path[:1] == "/" and "//" not in path and "/." not in path and path[-1] != "/"
+
+
+def _normal(path: str) -> str:
+    """The path without superfluous slashes and dots."""
+    plain = posixpath.normpath(path)
+    return plain[1:] if plain.startswith("//") else plain
 
 
 class Disk:
@@ -119,16 +134,14 @@ class Disk:
         cut = path.rfind("/")
         parent = self._directories.get(path[:cut]) if cut >= 0 else None
         name = path[cut + 1 :]
-        if parent is None or not name or name in (".", ".."):
+        if parent is None or not name or name == "." or name == "..":
             return self._parent_the_long_way(path)
         return parent, name
 
     def _parent_the_long_way(self, path: str) -> tuple[Directory, str]:
         if not path.startswith("/"):
             raise ValueError(f"not an absolute path: {path!r}")
-        plain = posixpath.normpath(path)
-        if plain.startswith("//"):
-            plain = plain[1:]
+        plain = path if _is_plain(path) else _normal(path)
         if plain == "/":
             raise failure(errno.EISDIR, path)
         head, _, name = plain.rpartition("/")
@@ -149,12 +162,17 @@ class Disk:
 
     def _directory(self, path: str) -> Directory | None:
         found = self._directories.get(path)
-        if found is None and (path.endswith("/") or "//" in path or "/." in path):
-            plain = posixpath.normpath(path)
-            found = self._directories.get(plain[1:] if plain.startswith("//") else plain)
+        if found is None and not _is_plain(path):
+            found = self._directories.get(_normal(path))
         return found
 
     def _entry(self, path: str) -> Entry | None:
+        cut = path.rfind("/")
+        parent = self._directories.get(path[:cut]) if cut >= 0 else None
+        if parent is not None and (entry := parent.entries.get(path[cut + 1 :])) is not None:
+            return entry
+        if _is_plain(path):
+            return None
         directory = self._directory(path)
         if directory is not None:
             return directory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mta.cleanup.addr import addr_recipient, addr_sender
@@ -12,7 +13,6 @@ from mta.cleanup.state import (
     CLEANUP_FLAG_INRCPT,
     CLEANUP_FLAG_MASK_EXTRA,
     CLEANUP_FLAG_WARN_SEEN,
-    HEADS,
     State,
 )
 from mta.lib.dsn_mask import dsn_notify_value, dsn_ret_value
@@ -48,6 +48,7 @@ from mta.wire.record import (
     REC_TYPE_WARN,
     SizeRecord,
     decode_time,
+    encode,
     encode_size,
     encode_warn,
     rec_attr_map,
@@ -93,17 +94,15 @@ def envelope(state: State, records: Records) -> Wait[int]:
     segment; -1 where the segment has no end, or the message is lost.
     """
     state.put(REC_TYPE_SIZE, _SIZE)
-    heads = HEADS[REC_TYPE_ATTR]
     out, attr = state.out, state.attr
     room = state.process.conf.queue_file_attribute_count_limit
     for index, (rec_type, data) in enumerate(records):
         if rec_type == REC_TYPE_ATTR and not state.flags & CLEANUP_FLAG_INRCPT:
-            name, _, value = data.partition(b"=")
-            # The many that say who the client is need nothing but a place.
-            if name in _PLAIN and _CLEAN(value) and len(data) < 128 and len(attr) < room:
-                attr[name.decode()] = to_text(value)
-                out += heads[len(data)]
-                out += data
+            plain = _plain(data)
+            if plain is not None and len(attr) < room:
+                name, value, record = plain
+                attr[name] = value
+                out += record
                 continue
         if rec_type == REC_TYPE_RCPT:
             if _begins_recipients(state, rec_type):
@@ -119,6 +118,17 @@ def envelope(state: State, records: Records) -> Wait[int]:
         if not state.ok:
             return -1
     return -1
+
+
+@lru_cache(maxsize=4096)
+def _plain(data: bytes) -> tuple[str, str, bytes] | None:
+    """Name, value and record of one of the many attributes that say who the client is and need
+    nothing but a place; None for all others.
+    """
+    name, _, value = data.partition(b"=")
+    if name in _PLAIN and _CLEAN(value) and len(data) < 128:
+        return name.decode(), to_text(value), encode(REC_TYPE_ATTR, data)
+    return None
 
 
 def _begins_recipients(state: State, rec_type: str) -> bool:

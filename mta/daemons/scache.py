@@ -75,6 +75,8 @@ class ConnectionCache(Program):
         self._statistics = _Statistics(process.now())
         self._update: Timer | None = None
         self._idle: Timer | None = None
+        self._idle_at = 0  #: the moment until which clients may come; the timer may ring before
+        self._sessions = 0
         self._schedule_update()
 
     def serve(self, request: Request) -> Wait[ScacheFound | None]:
@@ -114,6 +116,7 @@ class ConnectionCache(Program):
         label = request.endp_label
         endpoint = _Endpoint(request.endp_prop, request.stream)
         self._endp.setdefault(label, []).append(endpoint)
+        self._sessions += 1
         endpoint.timer = self.process.system.after(
             min(request.ttl, self._ttl_limit), lambda: self._expire_endp(label, endpoint)
         )
@@ -125,6 +128,7 @@ class ConnectionCache(Program):
     def _drop_endp(self, label: str, endpoint: _Endpoint) -> None:
         endpoints = self._endp[label]
         endpoints.remove(endpoint)
+        self._sessions -= 1
         if not endpoints:
             del self._endp[label]
 
@@ -178,10 +182,9 @@ class ConnectionCache(Program):
 
     def _measure(self) -> None:
         statistics = self._statistics
-        sessions = sum(map(len, self._endp.values()))
         statistics.dest_count = max(statistics.dest_count, len(self._dest))
         statistics.endp_count = max(statistics.endp_count, len(self._endp))
-        statistics.sess_count = max(statistics.sess_count, sessions)
+        statistics.sess_count = max(statistics.sess_count, self._sessions)
 
     def _schedule_update(self) -> None:
         self._update = self.process.system.after(
@@ -196,14 +199,22 @@ class ConnectionCache(Program):
         """A client has come.  Clients let go ``ipc_idle`` after their last request; the process
         ends ``max_idle`` later, and with it an interval of the statistics.
         """
-        conf = self.process.conf
-        _cancel(self._idle)
+        process, conf = self.process, self.process.conf
         if self._update is None:
-            self._statistics = _Statistics(self.process.now())
+            self._statistics = _Statistics(process.now())
             self._schedule_update()
-        self._idle = self.process.system.after(conf.ipc_idle + conf.max_idle, self._exit)
+        patience = conf.ipc_idle + conf.max_idle
+        self._idle_at = process.now() + patience * 1_000_000
+        if self._idle is None:
+            self._idle = process.system.after(patience, self._exit)
 
     def _exit(self) -> None:
+        process = self.process
+        left = self._idle_at - process.now()
+        if left > 0:
+            self._idle = process.system.after(left / 1_000_000, self._exit)
+            return
+        self._idle = None
         self._dump()
         _cancel(self._update)
         self._update = None

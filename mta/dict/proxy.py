@@ -165,9 +165,8 @@ def open_proxy(process: TableProcess, name: str, open_flags: int, flags: int) ->
     if not writing and open_flags != O_RDONLY:
         process.log.fatal(f"{name}: proxy map open requires O_RDONLY or O_RDWR mode")
     service = conf.proxywrite_service_name if writing else conf.proxymap_service_name
-    whole: Any = process
     request = ProxyRequest("open", name, flags)
-    process.system.spawn(_open_there(whole.call(service, request)), f"open {name}")
+    process.system.spawn(_open_there(process, service, request), f"open {name}")
     if ":" not in plain_name(name):
         process.log.fatal(f'{service} open failed for table "{name}": invalid request')
     if plain_name(name) not in approved_tables(_approved(process, writing)):
@@ -184,9 +183,9 @@ def _approved(process: TableProcess, writing: bool) -> str:
     return text
 
 
-def _open_there(call: Wait[Any]) -> Wait[None]:
+def _open_there(process: Any, service: str, request: ProxyRequest) -> Wait[None]:
     """The service opens the table at the same time; it is asked again at the first lookup."""
     try:
-        yield from call
+        yield from process.call(service, request)
     except Gone:
         pass

@@ -5,7 +5,7 @@ Records go into ``message.records`` as ``(type, data)``; nothing is processed be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mta.lib.requests import CleanupMessage, CleanupOpen, CleanupReply
 from mta.system import Wait
@@ -19,7 +19,8 @@ def cleanup_open(process: Process, flags: int, service: str = "") -> Wait[Cleanu
     Raises Gone where the service fails.  Every message must be finished.
     """
     name = service or process.conf.cleanup_service_name
-    return cast(CleanupMessage, (yield from process.call(name, CleanupOpen(flags))))
+    message: CleanupMessage = yield from process.call(name, CleanupOpen(flags))
+    return message
 
 
 def cleanup_finish(
@@ -30,4 +31,5 @@ def cleanup_finish(
     client: cleanup(8) removes it.  Raises Gone where the process dies.
     """
     name = service or process.conf.cleanup_service_name
-    return cast(CleanupReply, (yield from process.call(name, message)))
+    reply: CleanupReply = yield from process.call(name, message)
+    return reply

@@ -59,9 +59,9 @@ def rewrite(process: Process, context: str, address: str) -> Wait[str]:
     if _STANDARD.match(address):
         process.cache[RewriteRequest] = (key, address)
         return address
-    found = process.cache.get(RewriteRequest)
+    found: tuple[tuple[str, str], str] | None = process.cache.get(RewriteRequest)
     if found is not None and found[0] == key:
-        return cast(str, found[1])
+        return found[1]
     answer: str = yield from _ask(
         process, process.conf.rewrite_service_name, RewriteRequest(context, address)
     )
@@ -74,9 +74,9 @@ def resolve(
 ) -> Wait[ResolveReply]:
     """Where mail for an address (internal form) goes (resolve_clnt_query, resolve_clnt_verify)."""
     request = ResolveRequest(sender, address, verify)
-    found = process.cache.get(ResolveRequest)
+    found: tuple[ResolveRequest, ResolveReply] | None = process.cache.get(ResolveRequest)
     if found is not None and found[0] == request:
-        return cast(ResolveReply, found[1])
+        return found[1]
     answer: ResolveReply = yield from _ask(process, process.conf.rewrite_service_name, request)
     process.cache[ResolveRequest] = (request, answer)
     return answer

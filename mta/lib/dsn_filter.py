@@ -6,7 +6,7 @@ A delivery agent names its parameter once with :func:`set_dsn_filter`; the other
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mta.dict.errors import TableError
 from mta.dict.flags import DICT_FLAG_LOCK
@@ -30,7 +30,7 @@ def dsn_filter(process: Process, dsn: Dsn) -> Wait[Dsn | None]:
     """The replacement for a status, or None.  A result of another class (success for failure or
     the reverse) is ignored with a warning; so is a table that fails.
     """
-    maps = cast(Maps | None, process.cache.get(_KEY))
+    maps: Maps | None = process.cache.get(_KEY)
     if maps is None:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mta.lib.recipient import MsgStats, Recipient
@@ -22,14 +23,15 @@ def log_adhoc(
 ) -> None:
     """Logs ``QUEUEID: to=<...>, relay=..., delay=..., delays=a/b/c/d, dsn=..., status=...``."""
     orig = recipient.orig_addr
+    address = recipient.address
     orig_to = (
         f", orig_to=<{orig}>"
-        if orig and orig.casefold() != recipient.address.casefold()
+        if orig and orig != address and orig.casefold() != address.casefold()
         else ""
     )
     conn_use = f", conn_use={stats.reuse_count + 1}" if stats.reuse_count > 0 else ""
     process.log.info(
-        f"{queue_id}: to=<{recipient.address}>{orig_to}, relay={relay}{conn_use}, "
+        f"{queue_id}: to=<{address}>{orig_to}, relay={relay}{conn_use}, "
         f"{_delays(process, stats)}, dsn={dsn.status}, status={status} ({dsn.reason})"
     )
 
@@ -52,10 +54,14 @@ def _delays(process: Process, stats: MsgStats) -> str:
                 transmission = now - stats.conn_setup_done
             else:
                 transmission = now - stats.agent_handoff
-    parts = "/".join(format_tv(d, resolution) for d in (before, inside, setup, transmission))
-    return f"delay={format_tv(now - stats.incoming_arrival, resolution)}, delays={parts}"
+    return (
+        f"delay={format_tv(now - stats.incoming_arrival, resolution)}, "
+        f"delays={format_tv(before, resolution)}/{format_tv(inside, resolution)}/"
+        f"{format_tv(setup, resolution)}/{format_tv(transmission, resolution)}"
+    )
 
 
+@lru_cache(maxsize=4096)
 def format_tv(duration: int, max_digits: int, significant: int = 2) -> str:
     """A duration in microseconds as seconds with few digits (format_tv(3)).
 

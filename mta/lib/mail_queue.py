@@ -44,8 +44,8 @@ _SEPARATOR = "z"
 _SHORT_WIDTH = 5
 _ULONG_MAX = (1 << 64) - 1
 
-_QUEUE_NAME = re.compile(r"[0-9A-Za-z]{1,100}")
-_QUEUE_ID = re.compile(r"[0-9A-Za-z_]{1,255}")
+_is_queue_name = re.compile(r"[0-9A-Za-z]{1,100}").fullmatch
+_is_queue_id = re.compile(r"[0-9A-Za-z_]{1,255}").fullmatch
 _HEX = re.compile(r"[ \t\n\v\f\r]*[+-]?(?:0[xX])?([0-9A-Fa-f]+)")
 
 
@@ -86,12 +86,12 @@ def mail_queue_id(now: int, inode: int, long_ids: bool = False) -> str:
 
 def mail_queue_name_ok(name: str) -> bool:
     """Whether a queue name has nothing but letters and digits, and not more than 100."""
-    return _QUEUE_NAME.fullmatch(name) is not None
+    return _is_queue_name(name) is not None
 
 
 def mail_queue_id_ok(queue_id: str) -> bool:
     """Whether a queue id (or a flush logfile's name) has no nasty characters."""
-    return _QUEUE_ID.fullmatch(queue_id) is not None
+    return _is_queue_id(queue_id) is not None
 
 
 def queue_id_inode(queue_id: str) -> int | None:
@@ -115,13 +115,15 @@ def _long_separator(queue_id: str) -> int:
 
 def dir_forest(name: str, depth: int) -> str:
     """The subdirectories for a name: ``abcd`` at depth 2 gives ``a/b/`` (dir_forest(3))."""
-    return "".join(char + "/" for char in name[:depth].ljust(depth, "_"))
+    if depth == 1 and name:
+        return name[0] + "/"
+    return "".join([char + "/" for char in name[:depth].ljust(depth, "_")])
 
 
 class MailQueue:
     """Where queue files lie."""
 
-    __slots__ = ("depth", "directory", "hashed")
+    __slots__ = ("_flat", "depth", "directory", "hashed")
 
     def __init__(
         self, directory: str, hash_queue_names: str = "deferred, defer", hash_queue_depth: int = 1
@@ -130,6 +132,8 @@ class MailQueue:
         self.directory = directory
         self.hashed = frozenset(re.split(r"[,\s]+", hash_queue_names.lower())) - {""}
         self.depth = hash_queue_depth
+        #: What the paths of the files of a queue without subdirectories begin with.
+        self._flat: dict[str, str] = {}
 
     @classmethod
     def from_conf(cls, conf: Any) -> MailQueue:
@@ -158,7 +162,13 @@ class MailQueue:
 
     def path(self, queue: str, queue_id: str) -> str:
         """The absolute path of a queue file (mail_queue_path)."""
-        return f"{self.directory}/{self.dir(queue, queue_id)}{queue_id}"
+        flat = self._flat.get(queue)
+        if flat is not None and mail_queue_id_ok(queue_id):
+            return flat + queue_id
+        place = f"{self.directory}/{self.dir(queue, queue_id)}"
+        if queue.lower() not in self.hashed:
+            self._flat[queue] = place
+        return place + queue_id
 
     def enter(
         self, files: Files, queue: str, queue_id: str, mode: int = 0o600, uid: int = 0, gid: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def is_own_address(process: Process, address: str) -> bool:
     """Whether a numeric address is ours or our proxy's (own_inet_addr, proxy_inet_addr)."""
-    own = cast(frozenset[str] | None, process.cache.get("own_inet_addr"))
+    own: frozenset[str] | None = process.cache.get("own_inet_addr")
     if own is None:
         conf = process.conf
         own = frozenset(

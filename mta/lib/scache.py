@@ -9,7 +9,7 @@ A client whose cache service fails twice in a row stops to use it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mta.system import Gone, Stream, Wait
 
@@ -67,7 +67,8 @@ def _ask(process: Process, request: Request) -> Wait[ScacheFound | None]:
     tries = 0
     while not process.cache.get(_DISABLED):
         try:
-            return cast("ScacheFound | None", (yield from process.call(service, request)))
+            found: ScacheFound | None = yield from process.call(service, request)
+            return found
         except Gone as gone:
             if gone.args[0] not in ("Broken pipe", "No such file or directory"):
                 process.log.warning(f"problem talking to service private/{service}: {gone.args[0]}")

@@ -6,7 +6,7 @@ slot's number in base 31 without vowels, and addresses of the neighbouring slots
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mta.lib.clients import rewrite
 from mta.lib.requests import REWRITE_LOCAL
@@ -84,7 +84,7 @@ def valid_verify_sender_addr(process: Process, address: str) -> Wait[str | None]
     sender: str = conf.address_verify_sender
     if sender in ("", "<>"):
         return None if address else ""
-    template = cast(str | None, process.cache.get(_KEY))
+    template: str | None = process.cache.get(_KEY)
     if template is None:
         template = yield from _canonical(process, sender)
         process.cache[_KEY] = template

@@ -6,7 +6,8 @@ Recipients may be more than fit in memory: then the file is read in parts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from mta.lib.recipient import DSN_NOTIFY_SUCCESS, MsgStats, Recipient
 from mta.lib.requests import (
@@ -239,32 +240,28 @@ class Reader:
 
     def _record(self, rec_type: str, value: bytes, position: int) -> int:
         """One record; where to go on, or -1 when no more need to be read."""
-        name = ""
         if rec_type == REC_TYPE_ATTR:
-            key, equals, rest = value.partition(b"=")
-            name = to_text(key).strip()
-            if not equals:
+            found = _attribute_of(value)
+            if found is None:
                 self._bad(
                     f"ignoring bad attribute: missing '=' after attribute name: "
                     f"{to_text(value)[:200]}"
                 )
                 return position
-            value = rest.lstrip()
-            rec_type = rec_attr_map(name) or rec_type
+            rec_type, name, value, text = found
+            if rec_type == REC_TYPE_ATTR:
+                if not self.message.rflags & SEEN_ALL_NON_RCPT:
+                    self._attribute(name, text)
+                return position
         if rec_type == REC_TYPE_RCPT:
             return self._recipient(to_text(value), position)
         handler = _RCPT_RECORDS.get(rec_type)
         if handler is not None:
             handler(self, to_text(value))
-            return position
-        if self.message.rflags & SEEN_ALL_NON_RCPT:
-            return position
-        if rec_type == REC_TYPE_ATTR:
-            self._attribute(name, to_text(value))
-            return position
-        other = _OTHER_RECORDS.get(rec_type)
-        if other is not None:
-            other(self, value)
+        elif not self.message.rflags & SEEN_ALL_NON_RCPT:
+            other = _OTHER_RECORDS.get(rec_type)
+            if other is not None:
+                other(self, value)
         return position
 
     def _bad(self, text: str) -> None:
@@ -429,16 +426,16 @@ class Reader:
 
     def _attribute(self, name: str, value: str) -> None:
         message = self.message
-        if name == "encoding":
+        if name in _LOG_CLIENT:
+            message.attributes[_LOG_CLIENT[name]] = value
+            self.has_log_client = True
+        elif name == "encoding":
             message.encoding = value
         elif name == "trace_flags":
             number = int(value) if value.isascii() and value.isdigit() else 0
             message.tflags = number & _TRACE_FLAGS
             record = message.tflags == DEL_REQ_FLAG_RECORD
             message.tflags_offset = self.offset if record else 0
-        elif name in _LOG_CLIENT:
-            message.attributes[_LOG_CLIENT[name]] = value
-            self.has_log_client = True
         elif name in _CLIENT:
             if not self.has_log_client:
                 message.attributes.setdefault(_CLIENT[name], value)
@@ -460,6 +457,30 @@ class Reader:
                 self.warn(f"{message.queue_id}: message rejected: missing {what} record")
                 return False
         return True
+
+
+class _Attribute(NamedTuple):
+    """An attribute record taken apart: the type of the record that it stands for, or its own; its
+    name; and its value, as bytes and as text.
+    """
+
+    rec_type: str
+    name: str
+    value: bytes
+    text: str
+
+
+@lru_cache(maxsize=4096)
+def _attribute_of(data: bytes) -> _Attribute | None:
+    """What is in an attribute record, None without ``=``.  Clients send the same ones over and
+    over.
+    """
+    key, equals, value = data.partition(b"=")
+    if not equals:
+        return None
+    name = to_text(key).strip()
+    value = value.lstrip()
+    return _Attribute(rec_attr_map(name) or REC_TYPE_ATTR, name, value, to_text(value))
 
 
 def _setter(field: str) -> Callable[[Reader, bytes], None]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mta.conf.interfaces import mynetworks
 from mta.dict.flags import ADDRESS_FLAGS, DICT_FLAG_FOLD_FIX, DICT_FLAG_LOCK
@@ -234,4 +234,5 @@ def rules_init(process: Process) -> Rules:
 
 def rules_of(session: Session) -> Rules:
     """The rules of the session's process."""
-    return cast(Rules, session.process.cache[_KEY])
+    rules: Rules = session.process.cache[_KEY]
+    return rules

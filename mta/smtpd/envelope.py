@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mta.lib.input_transp import input_transp_cleanup
 from mta.lib.post_mail_head import smtputf8_autodetect
 from mta.lib.requests import (
@@ -66,18 +68,13 @@ def _write_envelope(session: Session) -> Wait[None]:
     if milters is not None:
         yield from milters.dummy_to_cleanup(session, message)
 
-    def attributes(*pairs: tuple[str, str | int | None]) -> None:
-        for name, value in pairs:
-            if value is not None:
-                records.append(("A", to_bytes(f"{name}={value}")))
-
     if not session.stand_alone:
         seconds, micros = divmod(session.arrival_time, 1_000_000)
         records.append(("T", b"%d %d" % (seconds, micros)))
         content_filter = session.process.conf.content_filter
         if content_filter:
             records.append(("L", to_bytes(content_filter)))
-        attributes(
+        records += _attributes(
             ("log_ident", session.forward_ident),
             ("rewrite_context", session.forward_domain),
             ("sasl_method", session.sasl_method),
@@ -87,9 +84,10 @@ def _write_envelope(session: Session) -> Wait[None]:
             ("ret_flags", session.dsn_ret or None),
         )
     records.append(("S", to_bytes(session.sender or "")))
-    attributes(("encoding", session.encoding))
+    if session.encoding is not None:
+        records += _attributes(("encoding", session.encoding))
     if not session.stand_alone:
-        attributes(
+        records += _attributes(
             ("log_client_name", session.forward_name),
             ("log_client_address", session.forward_addr),
             ("log_client_port", session.forward_port),
@@ -106,6 +104,16 @@ def _write_envelope(session: Session) -> Wait[None]:
         )
     if session.verp_delims is not None:
         records.append(("V", to_bytes(session.verp_delims)))
+
+
+@lru_cache(maxsize=1024)
+def _attributes(*pairs: tuple[str, str | int | None]) -> tuple[tuple[str, bytes], ...]:
+    """The records of the attributes that have a value.  Most messages of a session, and many of
+    other sessions, have the same.
+    """
+    return tuple(
+        ("A", to_bytes(f"{name}={value}")) for name, value in pairs if value is not None
+    )
 
 
 def _log_client(session: Session) -> None:

@@ -7,6 +7,7 @@ Postfix would warn of.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from mta.util.mac_expand import clip
@@ -46,6 +47,7 @@ def _strange(function: str, char: str, text: str, where: str = "") -> Verdict:
     return _bad(function, f"invalid character {to_bytes(char)[0]}(decimal){where}", text)
 
 
+@lru_cache(maxsize=4096)
 def valid_hostname(name: str) -> Verdict:
     """Whether a text is a host name: labels of letters, digits, ``-`` and ``_``, not all digits."""
     if _FINE.fullmatch(name):
@@ -81,6 +83,7 @@ def valid_hostname(name: str) -> Verdict:
     return GOOD
 
 
+@lru_cache(maxsize=4096)
 def valid_hostaddr(text: str) -> Verdict:
     """Whether a text is a numeric IPv4 or IPv6 address, without brackets."""
     if not text:

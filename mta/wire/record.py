@@ -10,6 +10,7 @@ Offsets count bytes from the start of the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -242,23 +243,26 @@ def encode_time(moment: int) -> bytes:
 
 # -- reading --------------------------------------------------------------------------------------
 
+_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_SIZE_LENGTH = len(encode_size(SizeRecord()))
+_TIME = re.compile(rb"([0-9]{1,12}) ([0-9]{1,6})")
 
 def _atol(text: bytes) -> int:
     """atol(3): the number at the start, else 0."""
-    text = text.lstrip(b" \t\n\v\f\r")
-    end = 1 if text[:1] in (b"-", b"+") else 0
-    while text[end : end + 1].isdigit():
-        end += 1
+    match = _NUMBER.match(text)
     try:
-        return int(text[:end])
-    except ValueError:
+        return int(match[1]) if match else 0
+    except ValueError:  # more digits than Python reads
         return 0
 
 
 def decode_size(data: bytes) -> SizeRecord | None:
     """The numbers of a size record, as sscanf(3) takes them; None without any."""
+    words = data.split()
+    if len(data) == _SIZE_LENGTH and len(words) == 6 and b"".join(words).isdigit():
+        return SizeRecord(*map(int, words))
     numbers: list[int] = []
-    for word in data.split()[:6]:
+    for word in words[:6]:
         digits = word[1:] if word[:1] in (b"-", b"+") else word
         if not digits[:1].isdigit():
             break
@@ -270,6 +274,9 @@ def decode_size(data: bytes) -> SizeRecord | None:
 
 def decode_time(data: bytes) -> int:
     """The moment of an arrival time record in microseconds (REC_TYPE_TIME_SCAN)."""
+    match = _TIME.fullmatch(data)
+    if match is not None:
+        return int(match[1]) * 1_000_000 + int(match[2])
     rest = data.lstrip(b"0123456789")
     return _atol(data) * 1_000_000 + _atol(rest)
 
@@ -293,6 +300,16 @@ def get(data: bytes | bytearray, offset: int) -> tuple[str, bytes, int] | None:
     """The record at the offset, as it is: type, data, and the offset of what follows; None at the
     end of the file.  Raises RecordError (rec_get_raw).
     """
+    size = len(data)
+    start = offset + 2
+    if start <= size and (length := data[offset + 1]) < 128 and start + length <= size:
+        end = start + length
+        return _LETTERS[data[offset]], bytes(data[start:end]), end
+    return _get_long(data, offset)
+
+
+def _get_long(data: bytes | bytearray, offset: int) -> tuple[str, bytes, int] | None:
+    """The same for records of any length, and for damaged ones."""
     size = len(data)
     if offset >= size:
         return None
