@@ -25,8 +25,9 @@ class Delivered:
 
     where: str  #: ``peer NAME``, ``mailbox USER``, ``mailbox /PATH`` or ``command /PATH``
     message: str  #: with ``\\n`` line ends
-    sender: str | None = None  #: None for a command that local(8) did not run
-    recipients: list[str] | None = None  #: likewise
+    #: None for a command that local(8) did not run, and at a peer that never heard MAIL.
+    sender: str | None = None
+    recipients: list[str] | None = None  #: None for a command that local(8) did not run
     args: list[str] | None = None  #: of a command
 
     def to_json(self) -> dict[str, Any]:
@@ -34,9 +35,8 @@ class Delivered:
         entry: dict[str, Any] = {"where": self.where}
         if self.args is not None:
             entry["args"] = self.args
-        if self.sender is not None:
-            entry["sender"] = self.sender
         if self.recipients is not None:
+            entry["sender"] = self.sender
             entry["recipients"] = self.recipients
         entry["message"] = self.message
         return entry

@@ -2,7 +2,8 @@
 
 DESCRIPTION
     The next hop is the reason, with an enhanced status code in front or 5.0.0 (retry: 4.0.0).
-    Under the service name ``retry`` recipients are deferred, under any other they are bounced.
+    Under the service name ``error`` recipients are bounced, under ``retry`` they are deferred;
+    under any other name the agent dies.
 
 DIAGNOSTICS
     ``status=bounced`` or ``status=deferred`` for each recipient; the relay is ``none``.
@@ -28,10 +29,12 @@ class ErrorAgent(Program):
     def serve(self, request: DeliverRequest) -> Wait[DeliverReply]:
         """Bounces or defers the recipients of a request."""
         process = self.process
-        retry = process.service == "retry"
-        report = defer_append if retry else bounce_append
+        if process.service not in ("error", "retry"):
+            process.log.fatal(f"bad error service name: {process.service}")
         if not request.nexthop:
             process.log.fatal("empty nexthop hostname")
+        retry = process.service == "retry"
+        report = defer_append if retry else bounce_append
         status, text = dsn_split("4.0.0" if retry else "5.0.0", request.nexthop)
         dsn = Dsn(status, text)
         flags = request.flags & DEL_REQ_TRACE_FLAGS_MASK

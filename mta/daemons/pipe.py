@@ -336,6 +336,8 @@ class Expander:
 class Pipe(Program):
     """One process of pipe(8)."""
 
+    arguments = True
+
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         self.attributes: Attributes | None = None

@@ -83,6 +83,7 @@ def _check_rights(process: Process, user: ServiceUser) -> None:
 class Spawn(Program):
     """One process of spawn(8)."""
 
+    arguments = True
     streams = True
 
     def __init__(self, process: Process) -> None:

@@ -109,8 +109,6 @@ class Virtual(Program):
         process = self.process
         if must_begin_anew(process):
             self._begin()
-        if process.args:
-            process.log.fatal(f"unexpected command-line argument: {process.args[0]}")
         deferred = False
         for recipient in request.recipients:
             done = yield from Delivery(self, request, recipient).deliver()

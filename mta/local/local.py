@@ -72,8 +72,6 @@ class Local(Program):
         process = self.process
         if must_begin_anew(process):
             self._begin()
-        if process.args:
-            process.log.fatal(f"unexpected command-line argument: {process.args[0]}")
         utf8 = bool(process.conf.smtputf8_enable)
         loop_info = DeliveredHeaders(request.file, request.data_offset, utf8)
         deferred = False

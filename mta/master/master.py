@@ -62,7 +62,10 @@ class Connection:
     def call(self, request: Any) -> Wait[Any]:
         """The request and its reply; the process is free again.  Raises Gone: it died."""
         try:
-            reply = yield from self.worker.program.serve(request)
+            program = self.worker.program
+            if program.process.args:
+                program.check_arguments()
+            reply = yield from program.serve(request)
         except (Fatal, Panic) as error:
             self.master.died(self.service, self.worker, error)
             raise Gone("Connection reset by peer") from error

@@ -98,6 +98,8 @@ class Program:
     kind: ClassVar[Literal["single", "multi"]] = "single"
     #: Whether the service's clients are streams from outside, not typed requests.
     streams: ClassVar[bool] = False
+    #: Whether its entry in master.cf may have arguments that are not options.
+    arguments: ClassVar[bool] = False
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -107,6 +109,12 @@ class Program:
     def serve(self, request: Any) -> Wait[Any]:
         """Serves one client."""
         raise NotImplementedError
+
+    def check_arguments(self) -> None:
+        """Before a client is served: most programs die over arguments.  Raises Fatal."""
+        if not self.arguments:
+            first = self.process.args[0]
+            self.process.log.fatal(f"unexpected command-line argument: {first}")
 
     @classmethod
     def input_directory(cls, conf: Conf) -> str:

@@ -23,7 +23,6 @@ from mta.dns_lookup import (
 )
 from mta.lib.host_lookup import (
     EAI_AGAIN,
-    EAI_NODATA,
     EAI_NONAME,
     GAI_STRERROR,
     forward_addresses,
@@ -36,7 +35,8 @@ from mta.system import Wait
 from mta.util.midna_domain import midna_domain_to_ascii
 from mta.util.valid_hostname import valid_hostaddr
 
-_NO_HOST = frozenset({EAI_AGAIN, EAI_NODATA, EAI_NONAME})
+#: EAI_NODATA is none of them: its name is not there where Postfix is compiled.
+_NO_HOST = frozenset({EAI_AGAIN, EAI_NONAME})
 
 
 def type_of(address: str) -> str:

@@ -78,8 +78,6 @@ class SmtpClient(Program):
         log = self.process.log
         if must_begin_anew(self.process):
             self.client = Client(self.process)
-        if self.process.args:
-            log.fatal(f"unexpected command-line argument: {self.process.args[0]}")
         if not request.nexthop:
             log.fatal("empty nexthop hostname")
         if not request.recipients:

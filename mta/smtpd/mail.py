@@ -20,7 +20,7 @@ from mta.smtpd.server import SMTPD_PROXY_FLAG_SPEED_ADJUST
 from mta.smtpd.state import SMTPD_FLAG_SMTPUTF8, Session
 from mta.smtpd.token import Token
 from mta.system import Wait
-from mta.util.scalars import all_digits
+from mta.util.scalars import all_digits, parse_offset
 from mta.wire.ehlo_mask import EHLO_MASK_DSN, EHLO_MASK_SMTPUTF8
 from mta.wire.quote import xtext_unquote
 from mta.wire.verp import verp_delims_verify
@@ -28,7 +28,6 @@ from mta.wire.verp import verp_delims_verify
 _BAD_SENDER = "501 5.1.7 Bad sender address syntax"
 DSN_DISABLED = "501 5.7.1 DSN support is disabled"
 MUST_DECLARE = "553 5.6.7 Must declare SMTPUTF8 to send unicode address"
-_OFF_T_MAX = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -151,14 +150,13 @@ def _size(session: Session, value: str) -> Wait[bool]:
     """SIZE= (RFC 1870)."""
     if not all_digits(value):
         return (yield from protocol_error(session, "501 5.5.4 Bad message size syntax"))
-    if int(value) > _OFF_T_MAX:
-        session.msg_size = -1
+    session.msg_size = parse_offset(value)
+    if session.msg_size < 0:
         return (
             yield from policy_error(
                 session, "552 5.3.4 Message size exceeds file system imposed limit"
             )
         )
-    session.msg_size = int(value)
     return True
 
 

@@ -35,6 +35,7 @@ _XFORWARD = ("NAME", "ADDR", "PORT", "HELO", "IDENT", "PROTO", "SOURCE")
 _UNAVAILABLE = "[UNAVAILABLE]"
 _PAYLOAD_LIMIT = 512 - len("250 XFORWARD\r\n")
 _CODE = re.compile(r"[0-9]*")
+_BLANKS = re.compile(r"[ \t]+")
 
 
 class SmtpdProxy:
@@ -93,8 +94,9 @@ class SmtpdProxy:
     def _xforward(self) -> Wait[bool]:
         """Tells the filter who the client is, as far as it wants to know."""
         offered: set[str] = set()
-        for line in self.reply.split("\r\n"):
-            words = line.replace("-", " ", 1).split()
+        # Where more lines follow, the last word of one is followed by CR, and no name: as in life.
+        for line in self.reply.split("\n"):
+            words = _BLANKS.split(line.replace("-", " ", 1).strip(" \t"))
             if len(words) > 1 and words[1].upper() == "XFORWARD":
                 offered.update(word.upper() for word in words[2:])
         payload = ""

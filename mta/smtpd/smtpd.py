@@ -129,8 +129,6 @@ def _die(session: Session) -> Wait[None]:
 def _serve(session: Session, passed: PassedStream | None) -> Wait[None]:
     server = session.server
     log = session.process.log
-    for argument in session.process.args:
-        log.fatal(f"unexpected command-line argument: {argument}")
     yield from peer_init(session, passed)
     log.info(f"connect from {session.namaddr}")
     if not session.stand_alone:

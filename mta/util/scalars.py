@@ -46,6 +46,30 @@ def parse_int(text: str) -> int | None:
     return number if number is not None and -_INT_MAX - 1 <= number <= _INT_MAX else None
 
 
+def parse_offset(digits: str) -> int:
+    """Decimal digits as a 64-bit file offset, or a negative number where that overflows.
+
+    The overflow checks of ``off_cvt_string`` (``off_cvt(3)``) are sums that wrap, and one of them
+    is gone in the compiled program: some numbers beyond the range, such as twenty nines, come out
+    as another number.
+    """
+    result = 0
+    for digit in digits:
+        twice = _wrap(result * 2)
+        four_times = _wrap(twice * 2)
+        eight_times = _wrap(four_times * 2)
+        ten_times = _wrap(eight_times + twice)
+        last, result = result, _wrap(ten_times + int(digit))
+        if twice < last or four_times < twice or eight_times < four_times or result < ten_times:
+            return -1
+    return result
+
+
+def _wrap(number: int) -> int:
+    """A number modulo 2**64, signed."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 def all_digits(text: str) -> bool:
     """Whether a text consists of one or more ASCII digits and nothing else (``alldig``)."""
     return text.isascii() and text.isdigit()

@@ -256,6 +256,9 @@ def test_an_unknown_name_is_fatal_returned_or_warned_of() -> None:
         ("!smtp/inet, inet", "smtp", "inet", False),
         ("!smtp/inet, inet", "25", "inet", True),
         ("", "smtp", "inet", False),
+        ("smtp.inet", "smtp", "inet", True),
+        ("!127.0.0.1:25.inet, inet", "127.0.0.1:25", "inet", False),
+        ("smtp.inet", "smtp", "unix", False),
     ],
 )
 def test_the_first_pattern_that_matches_a_service_decides(

@@ -65,6 +65,8 @@ def test_the_document_has_the_documented_keys_and_comes_back() -> None:
     ]  # fmt: skip
     assert data["clients"][0]["from"] == "198.51.100.7"
     assert data["delivered"][1] == {"where": "command /bin/x", "args": ["-f"], "message": "body\n"}
+    silent = Delivered("peer mx.dest.test", "x\n", None, ["b@dest.test"]).to_json()
+    assert silent["sender"] is None
     assert data["queue"] == [
         {
             "queue": "deferred",

@@ -220,3 +220,23 @@ def test_attributes_that_make_spawn_die(make_site: Any, attributes: str, text: s
     site = make_site("", master_cf=f"2626 inet n n n - - spawn {attributes}\n")
     assert site.lab.client("198.51.100.7", 2626).hangup().transcript
     assert [line.text for line in site.lab.log if line.daemon == "spawn"] == [f"fatal: {text}"]
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ("odd unix - - n - - error", "bad error service name: odd"),
+        ("odd unix - - n - - discard some thing", "unexpected command-line argument: some"),
+        ("odd unix - n n - - local some", "unexpected command-line argument: some"),
+        ("odd unix - - n - - smtp some", "unexpected command-line argument: some"),
+    ],
+)
+def test_entries_of_master_cf_that_make_an_agent_die(make_site: Any, entry: str, text: str) -> None:
+    routes = "transport_maps = inline:{ {far.test = discard:}, {to.test = odd:hop} }\n"
+    site = make_site("", routes, master_cf=entry + "\n")
+    site.send("u@to.test")
+    assert f"fatal: {text}" in [line.text for line in site.lab.log]
+    assert site.lab.queue[0].recipients[0].reason == "unknown mail transport error"

@@ -55,6 +55,15 @@ def test_a_session_passes_through_the_filter(options: str) -> None:
     assert process.messages == []
 
 
+def test_the_last_attribute_of_a_line_that_is_not_the_last_is_not_seen() -> None:
+    process, server = proxied(
+        "220 hi\r\n", "250-filter\r\n250-XFORWARD NAME ADDR PROTO\r\n250 DSN\r\n", OK, OK, OK,
+        "354 go\r\n", OK,
+    )  # fmt: skip
+    talk(process, *SESSION)
+    assert server.heard.split(b"\r\n")[1] == b"XFORWARD NAME=[UNAVAILABLE] ADDR=198.51.100.7"
+
+
 BROKEN = "451 4.3.0 Error: queue file write error"
 TROUBLES: list[tuple[list[str | Exception], str, str]] = [
     (
