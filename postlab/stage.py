@@ -42,6 +42,8 @@ QUIET = 0.3
 WAKE_UP = 61
 #: A world that does not come to rest in so many seconds of its own time never will.
 PATIENCE = 4 * 3600.0
+#: So many lines of the log at one moment are the work of a loop.
+_MANY_LINES = 50_000
 #: So many of the tasks that keep it from coming to rest are told.
 _FEW = 5
 #: Configuration files look as if they had been there for an hour.
@@ -121,6 +123,7 @@ class Stage:
         self.dns.install(self.mta.network, *_NAMESERVER)
         self._tls: PeerTls | None = None
         self._last_line = start
+        self._lines_now = 0  #: lines of the log at this very moment
         self.mta.on_log = self._on_log
         self._lay_out_disk()
         self._install_commands()
@@ -223,7 +226,12 @@ class Stage:
             self.mta.programs.add(path, status=command.exit, output=output)
 
     def _on_log(self, line: LogLine) -> None:
-        self._last_line = line.at
+        if line.at > self._last_line:
+            self._last_line = line.at
+            self._lines_now = 0
+        self._lines_now += 1
+        if self._lines_now > _MANY_LINES:
+            raise RunError(f"mail goes round without end; the last line of the log is {line.text}")
 
     # -- who is elsewhere -----------------------------------------------------------------------
 
@@ -351,6 +359,8 @@ class Stage:
         except WorldError as error:
             cause: BaseException | None = error
             while cause is not None:
+                if isinstance(cause, RunError):
+                    raise cause from error
                 if isinstance(cause, TlsMissing):
                     raise Unsupported(str(cause)) from error
                 cause = cause.__cause__

@@ -1,6 +1,7 @@
 """External commands: a table of what stands for them.  Nothing is ever run on the real machine.
 
-``/bin/sh -c SCRIPT`` runs what :mod:`sim.shell` makes of the script.
+``/bin/sh -c SCRIPT`` runs what :mod:`sim.shell` makes of the script.  ``/bin/true`` and the few
+others of :func:`sim.shell.usual_program` are there, too; their runs are not noted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from mta.system import ProgramResult, TimedOut
 from sim.clock import micros
 from sim.engine import Call, Engine, Failed, Ready, Wake
-from sim.shell import Outcome, Shell
+from sim.shell import Outcome, Shell, usual_program
 from sim.trace import Trace
 
 SHELLS = ("sh", "/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh")
@@ -84,7 +85,9 @@ class ProgramTable:
 
     def exists(self, path: str) -> bool:
         """Whether there is an executable of that absolute path."""
-        return path in self._programs or path in SHELLS
+        return (
+            path in self._programs or path in SHELLS or usual_program((path,), b"") is not None
+        )
 
     def run(
         self,
@@ -110,6 +113,9 @@ class ProgramTable:
             return self._start(self._programs[words[0]], given, timeout)
         if words[0] in SHELLS:
             return self._script(given, timeout)
+        usual = usual_program(words, stdin) if "/" in words[0] else None
+        if usual is not None:
+            return Ready(ProgramResult(*usual))
         return Failed(OSError(errno.ENOENT, os.strerror(errno.ENOENT), words[0]))
 
     def _script(self, given: Invocation, timeout: float) -> Any:
@@ -117,9 +123,7 @@ class ProgramTable:
         _, *words = given.argv
         seconds = 0.0
 
-        def command(
-            argv: tuple[str, ...], stdin: bytes, env: Mapping[str, str]
-        ) -> Outcome | None:
+        def command(argv: tuple[str, ...], stdin: bytes, env: Mapping[str, str]) -> Outcome | None:
             nonlocal seconds
             path = self._found(argv[0], env)
             program = self._programs.get(path)
@@ -150,9 +154,7 @@ class ProgramTable:
                     return f"{directory}/{name}"
         return name
 
-    def _behave(
-        self, program: Program, given: Invocation, too_long: bool
-    ) -> ProgramResult | None:
+    def _behave(self, program: Program, given: Invocation, too_long: bool) -> ProgramResult | None:
         result = None if too_long else program.behaviour(given)
         self.runs.append(Run(given, result))
         status = "timeout" if result is None else result.status

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from mta.system import Gone, Stream, TimedOut, Wait
 from mta.tls.fprint import tls_cert_fprint, tls_pkey_fprint
@@ -138,7 +138,7 @@ class TlsSession:
         self.serverid = ""
         self.errordepth = -1
         self.errorcode = X509_V_OK  #: the error nearest to the leaf
-        self.errorcert: x509.Certificate | None = None
+        self.errorcert: crypto.X509 | None = None
         #: The certificate is judged by trust anchors of a policy, not by OpenSSL in the handshake.
         self.anchored = False
         self.tadepth = -1  #: where such a trust anchor was found
@@ -173,7 +173,7 @@ class TlsSession:
         if not self.anchored:
             verify_certificate(self, good, store)
 
-    def note_error(self, depth: int, certificate: x509.Certificate | None, code: int) -> None:
+    def note_error(self, depth: int, certificate: crypto.X509 | None, code: int) -> None:
         """A certificate is not good; the error nearest to the leaf is kept."""
         if 0 <= self.errordepth <= depth:
             return

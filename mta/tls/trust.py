@@ -160,7 +160,7 @@ def _steps(
 
     if code not in (X509_V_OK, *_TIMES):
         depth = min(depth, len(chain) - 1)
-        session.note_error(depth, chain[depth], code)
+        _note(session, depth, chain[depth], code)
         tell(depth, 0)
         if code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY and depth == 0:
             tell(0, 0)
@@ -170,7 +170,7 @@ def _steps(
             wrong = X509_V_ERR_CERT_CHAIN_TOO_LONG
         if wrong != X509_V_OK:
             code = wrong
-            session.note_error(at, chain[at], wrong)
+            _note(session, at, chain[at], wrong)
             tell(at, 0)
             if wrong == X509_V_ERR_CERT_CHAIN_TOO_LONG:
                 continue
@@ -187,6 +187,10 @@ def _wrong_time(certificate: x509.Certificate, moment: datetime.datetime) -> int
     if moment > certificate.not_valid_after_utc:
         return X509_V_ERR_CERT_HAS_EXPIRED
     return X509_V_ERR_CERT_NOT_YET_VALID if moment < certificate.not_valid_before_utc else X509_V_OK
+
+
+def _note(session: TlsSession, depth: int, certificate: x509.Certificate, code: int) -> None:
+    session.note_error(depth, crypto.X509.from_cryptography(certificate), code)
 
 
 def _tell(session: TlsSession, depth: int, good: int, certificate: x509.Certificate) -> None:

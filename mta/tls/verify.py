@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from OpenSSL import SSL, crypto
 
 from mta.tls.levels import TLS_LOG_VERBOSE
+from mta.wire.text import printable
 
 if TYPE_CHECKING:
     from mta.tls.session import TlsSession
@@ -73,10 +75,6 @@ def name_oneline(name: x509.Name) -> str:
         )
         parts.append(f"/{label}={shown}")
     return "".join(parts)[: CCERT_BUFSIZ - 1]
-
-
-def _escaped(char: str) -> str:
-    return "".join(f"\\x{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 #: OpenSSL's short names of what a name is made of.
@@ -145,27 +143,35 @@ def verify_certificate(session: TlsSession, good: int, store: Any) -> None:
     if not good:
         session.note_error(depth, certificate, error)
     if session.log_mask & TLS_LOG_VERBOSE:
-        subject = _subject(certificate)
+        subject = subject_oneline(certificate)
         session.log.info(f"{session.namaddr}: depth={depth} verify={good} subject={subject}")
 
 
-def _subject(certificate: x509.Certificate | None) -> str:
-    try:
-        return "<unknown>" if certificate is None else name_oneline(certificate.subject)
-    except ValueError:
-        return "<unknown>"
-
-
-def current_certificate(store: Any) -> x509.Certificate | None:
-    """The certificate that OpenSSL is looking at, if it makes sense."""
+def current_certificate(store: Any) -> crypto.X509 | None:
+    """The certificate that OpenSSL is looking at.  It may be damaged: nothing was compared yet."""
     pointer = _LIB.X509_STORE_CTX_get_current_cert(store)
     if pointer == _FFI.NULL:
         return None
     _LIB.X509_up_ref(pointer)
-    try:
-        return crypto.X509._from_raw_x509_ptr(pointer).to_cryptography()
-    except ValueError:  # damaged on the way; the handshake will fail
-        return None
+    return crypto.X509._from_raw_x509_ptr(pointer)
+
+
+def subject_oneline(certificate: crypto.X509 | None) -> str:
+    """The subject of a certificate, for the log."""
+    return _oneline(certificate, _LIB.X509_get_subject_name)
+
+
+def issuer_oneline(certificate: crypto.X509 | None) -> str:
+    """The issuer of a certificate, for the log."""
+    return _oneline(certificate, _LIB.X509_get_issuer_name)
+
+
+def _oneline(certificate: crypto.X509 | None, name: Callable[[Any], Any]) -> str:
+    if certificate is None:
+        return "<unknown>"
+    text = _FFI.new("char[]", CCERT_BUFSIZ)
+    _LIB.X509_NAME_oneline(name(certificate._x509), text, CCERT_BUFSIZ)
+    return printable(_FFI.string(text).decode("utf-8", "surrogateescape"))
 
 
 def verify_result(connection: SSL.Connection) -> int:
@@ -188,9 +194,7 @@ def tls_log_verify_error(session: TlsSession) -> None:
         X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
     ):
-        certificate = session.errorcert
-        issuer = "<unknown>" if certificate is None else name_oneline(certificate.issuer)
-        text = f"{failed}: untrusted issuer {issuer}"
+        text = f"{failed}: untrusted issuer {issuer_oneline(session.errorcert)}"
     elif error in (X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD):
         text = f"{purpose} {failed}: certificate not yet valid"
     elif error in (X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD):

@@ -194,7 +194,8 @@ class _Expression:
         self.mistake = ""
         self.operator = self.rest = ""
         self.name = ""
-        self.logical: tuple[Macro, str, Macro] | None = None
+        #: Parsed when it is evaluated: nobody knows how deep it goes.
+        self.logical: tuple[str, str, str] | None = None
         self.text = text = scan.expression
         try:
             if text.lstrip(_BLANKS).startswith("{"):
@@ -226,7 +227,7 @@ class _Expression:
                 f'"{{expression}}" expected at: "...{{{left}}} {operator}>>>{clip(rest, 20)}"'
             )
         right, rest = _braced(rest.lstrip(_BLANKS))
-        self.logical = compile_macro(left), operator, compile_macro(right)
+        self.logical = left, operator, right
         # What else follows is a mistake that is noticed after the evaluation.
         return "!" + rest if rest and rest[0] not in "?:" else rest
 
@@ -384,20 +385,20 @@ class _Run:
         if rest:
             raise MacError(f'unexpected input at: "...{text}}}>>>{clip(rest, 20)}"')
 
-    def logical(self, left: Macro, operator: str, right: Macro) -> str | None:
+    def logical(self, left: str, operator: str, right: str) -> str | None:
         """The value of a comparison, or None where an operand fails."""
         sides = [self.operand(left), self.operand(right)]
         if self.failed:
             return None
         return "true" if compare(sides[0], operator, sides[1]) else ""
 
-    def operand(self, macro: Macro) -> str:
+    def operand(self, text: str) -> str:
         """One side of a comparison, expanded on its own."""
         run = _Run(self.lookup, self.test, self.recursive, self.clean, self.scan)
         run.depth = self.depth + self.level
-        if run.depth > 2 * _MAX_NESTING:
-            raise _TooDeepError(f'unreasonable macro call nesting: "{macro.text}"')
-        run.parse(macro)
+        if run.depth > _MAX_NESTING:
+            raise _TooDeepError(f'unreasonable macro call nesting: "{text}"')
+        run.parse(compile_macro(text))
         self.warnings += run.warnings
         self.failed |= run.failed
         self.undefined |= run.undefined
