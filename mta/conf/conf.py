@@ -109,6 +109,8 @@ class Conf(Parameters):
         self._process_id = process_id
         self.was_updated = False  #: whether the process changed its own settings
         self._stored: dict[str, str] = {}
+        #: Defaults that are being worked out.
+        self._open: list[str] = []
         positions = _POSITIONS.get(self.program)
         if positions is None:
             positions = _POSITIONS[self.program] = _positions(self.program)
@@ -141,6 +143,7 @@ class Conf(Parameters):
         twin = copy(self)
         twin.settings = dict(self.settings)
         twin._stored = dict(self._stored)
+        twin._open = []
         twin.__dict__.pop("process_id", None)
         if "process_id" in self._stored:
             twin._forget()
@@ -368,14 +371,20 @@ class Conf(Parameters):
             return parameter.default
         stored = self._stored.get(name)
         if stored is None:
-            if parameter.function:
-                stored = startup.compute(self, parameter.function)
-            elif parameter.kind == "str":
-                stored = self._expand(parameter.default, self._positions.get(name, _EVERYTHING))
-            else:
-                stored = parameter.default
-            self._stored[name] = stored
+            self._open.append(name)
+            try:
+                stored = self._stored[name] = self._work_out(parameter)
+            finally:
+                self._open.pop()
         return stored
+
+    def _work_out(self, parameter: Parameter[object]) -> str:
+        if parameter.function:
+            return startup.compute(self, parameter.function)
+        if parameter.kind == "str":
+            position = self._positions.get(parameter.name, _EVERYTHING)
+            return self._expand(parameter.default, position)
+        return parameter.default
 
     def _lookup(self, name: str, position: int) -> str | None:
         value = self.settings.get(name)
@@ -384,7 +393,10 @@ class Conf(Parameters):
         if self._positions.get(name, _LATEST) < position:
             parameter = PARAMETERS.get(name)
             if parameter is not None:
-                return self._default(parameter)
+                if name not in self._open:
+                    return self._default(parameter)
+                # It depends on itself: a rule does not know it yet, a text goes round and round.
+                return None if parameter.function else parameter.default
         return None
 
     def _expand(self, text: str, position: int, recursive: bool = True) -> str:
@@ -392,11 +404,16 @@ class Conf(Parameters):
         if macro.constant is not None:
             return macro.constant
         try:
-            return macro.expand(lambda name: self._lookup(name, position), recursive=recursive).text
+            expansion = macro.expand(lambda name: self._lookup(name, position), recursive=recursive)
         except MacError as error:
             for warning in error.warnings:
                 self.warn(warning)
-            raise ConfError("dictionary mail_dict: macro processing error") from None
+        except RecursionError:
+            # Many long chains, one in the other; Postfix gives up at the length of each.
+            self.warn(f'unreasonable macro call nesting: "{text}"')
+        else:
+            return expansion.text
+        raise ConfError("dictionary mail_dict: macro processing error") from None
 
 
 _ATTRIBUTES = {parameter.attribute for parameter in PARAMETERS.values()}
