@@ -211,6 +211,7 @@ class Player:
         rules.resolved = Cache(100)
         process.cache.pop("mydestination", None)
         process.cache.pop("own_inet_addr", None)
+        process.cache.pop(ResolveRequest, None)
         if name in _MAPS:
             setattr(rules, _MAPS[name], Maps(process, name, value, ADDRESS_FLAGS))
         elif name == "mynetworks":
