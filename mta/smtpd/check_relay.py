@@ -92,15 +92,10 @@ def check_relay_domains(scope: Scope, step: Step) -> Wait[int]:
     """The oldest way to say who may relay: also clients in ``relay_domains`` may."""
     session = scope.session
     process = session.process
-    if step.name not in scope.rules.warned:
-        scope.rules.warned.add(step.name)
-        process.log.warning(
-            f'support for restriction "{step.name}" will be removed from '
-            f'{process.conf.mail_name}; use "reject_unauth_destination" instead'
-        )
     status = SMTPD_CHECK_DUNNO
     recipient = session.recipient
     if recipient is not None:
+        _deprecated(scope, step)
         if (yield from _relay_domain(scope)) or (
             yield from is_auth_destination(session, recipient)
         ):
@@ -115,6 +110,18 @@ def check_relay_domains(scope: Scope, step: Step) -> Wait[int]:
     if step.following is not None and not session.warn_if_reject:
         process.log.warning(f"restriction `{step.following}' after `{step.name}' is ignored")
     return status
+
+
+def _deprecated(scope: Scope, step: Step) -> None:
+    """Warns once in a process, when there is a recipient to judge for the first time."""
+    if step.name in scope.rules.warned:
+        return
+    scope.rules.warned.add(step.name)
+    process = scope.session.process
+    process.log.warning(
+        f'support for restriction "{step.name}" will be removed from '
+        f'{process.conf.mail_name}; use "reject_unauth_destination" instead'
+    )
 
 
 def _relay_domain(scope: Scope) -> Wait[bool]:

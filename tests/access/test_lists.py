@@ -174,6 +174,12 @@ class TestMistakes:
             'use "reject_unauth_destination" instead'
         ]
 
+    def test_old_names_are_not_warned_of_where_there_is_nothing_to_judge(self) -> None:
+        bench = rules("reject", smtpd_data_restrictions="check_relay_domains")
+        bench.session.rcpt_count = 2
+        assert bench.run(check.check_data(bench.session)) is None
+        assert bench.log == []
+
     @pytest.mark.parametrize(
         "text", ["", "permit_mynetworks", "permit, reject", "warn_if_reject reject", "k"]
     )
