@@ -12,6 +12,9 @@ from postlab.errors import RunError, ScenarioError, Unsupported
 from postlab.folder import ConfigFolder
 from reports.outcome import Report
 
+#: What the names of scenario files end with, where a folder is searched for them.
+SUFFIXES = (".yaml", ".yml")
+
 
 @dataclass(slots=True)
 class Done:
@@ -26,14 +29,15 @@ class Done:
     def json(self) -> bytes:
         """The outcome as the bytes of its JSON document."""
         assert self.report is not None
-        return self.report.outcome.to_text().encode("utf-8", "surrogateescape")
+        return self.report.to_text().encode("utf-8", "surrogateescape")
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
     """The scenario files that are meant: files as they are, folders with all that is below."""
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+        inside = (p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+        found += sorted(inside) if path.is_dir() else [path]
     return found
 
 
@@ -53,7 +57,7 @@ def start_only(config: ConfigFolder, seed: int) -> Done:
         scenario = empty_scenario(config)
         return run_scenario(scenario, seed=seed, name=config.shown, config=config).report
 
-    return _done(config.root, play)
+    return _done(Path(config.shown), play)
 
 
 def _done(path: Path, play: Callable[[], Report]) -> Done:

@@ -1,13 +1,19 @@
-"""The command line: ``postlab run``, ``conform``, ``version``; more in :mod:`postlab.cli_tools`.
+"""The command line: ``postlab run``, ``conform``, ``version``; more in :mod:`postlab.cli_tools` and
+:mod:`postlab.cli_compare`.
 
-Exit status: 0 where every scenario has an outcome; 1 where one has none, or one that is not to be
-trusted (it asks for what this version cannot do, or a defect of Postlab stopped it), or one that
-differs from what is recorded; 2 where an argument or a file is wrong.
+Exit status: 0 where every scenario has an outcome; 1 where one has none (the mail system does not
+start, the scenario asks for what this version cannot do, or a defect of Postlab stopped it), or one
+that is not to be trusted, or one that differs from what is recorded; 2 where an argument or a file
+is wrong.  What is told on standard error output and does not change the status, such as a setting
+that has no effect yet, is 1 with ``--strict``.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -17,8 +23,6 @@ import typer
 from postlab import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from postlab.batch import Done
     from postlab.conform import Verdict
     from postlab.folder import ConfigFolder
@@ -40,9 +44,23 @@ OK, NO_OUTCOME, BAD_INPUT = 0, 1, 2
 _MANY = 5
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"postlab {__version__} (behaves as Postfix 3.0.15)")
+        raise typer.Exit(OK)
+
+
 @app.callback()
-def _commands() -> None:
-    """Keeps ``run`` a command of its own while there are few."""
+def _commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A laboratory for mail servers: your Postfix configuration in a simulated world.
+
+    Exit status: 0 all is well, 1 something is not, 2 an argument or a file is wrong.
+    """
 
 
 @app.command()
@@ -67,8 +85,20 @@ def run(
         Path | None,
         typer.Option(help="Write FOLDER/NAME.json below this folder.", show_default=False),
     ] = None,
-    dialogue: Annotated[bool, typer.Option(help="Show every SMTP session.")] = False,
-    log: Annotated[bool, typer.Option(help="Show the whole mail log.")] = False,
+    dialogue: Annotated[bool, typer.Option("--dialogue", help="Show every SMTP session.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Show the whole mail log.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a report with everything to this file.", show_default=False),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit status 1 also for settings that have no effect yet, and for rules and "
+            "faults of a scenario that nothing ever asked for.",
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes to run the files in.")] = 1,
 ) -> None:
     """Run scenario files, and show what became of the messages."""
@@ -79,22 +109,36 @@ def run(
         given, config = [], given[0]
     folder = None if config is None else _folder(config)
     paths = expand(given)
+    output = _Output(strict, dialogue, log, html)
     if folder is not None and not given:
-        raise typer.Exit(_one(start_only(folder, seed), as_json, dialogue, log=not as_json))
-    if as_json and (json_dir or len(paths) != 1):
-        typer.echo("postlab: --json is for one file; --json-dir DIR takes many", err=True)
+        output.log = output.log or not as_json
+        results: Iterator[Done] = iter([start_only(folder, seed)])
+        paths = [folder.root]
+    elif not paths:
+        complain(f"postlab: {_nothing_to_run(given)}")
         raise typer.Exit(BAD_INPUT)
-    if not paths:
-        typer.echo("postlab: there is no scenario file", err=True)
+    elif as_json and (json_dir or len(paths) != 1):
+        complain("postlab: --json is for one file; --json-dir DIR takes many")
         raise typer.Exit(BAD_INPUT)
-    if json_dir is not None:
-        status = _write(outcomes(paths, seed, workers, folder), json_dir, len(paths))
-    elif as_json or len(paths) == 1:
-        status = _one(next(outcomes(paths, seed, 1, folder)), as_json, dialogue, log)
     else:
-        done = outcomes(paths, seed, workers, folder)
-        status = _many(done, len(paths), dialogue or log, dialogue, log)
-    raise typer.Exit(status)
+        results = outcomes(paths, seed, 1 if as_json else workers, folder)
+    with _writing():
+        if json_dir is not None:
+            output.write(results, json_dir, len(paths))
+        elif as_json:
+            output.print_json(next(results))
+        elif len(paths) == 1:
+            output.show(next(results))
+        else:
+            output.show_all(results, len(paths))
+        output.write_html()
+    raise typer.Exit(output.status)
+
+
+def _nothing_to_run(given: list[Path]) -> str:
+    if given:
+        return f"there is no scenario file (*.yaml) in {', '.join(map(str, given))}"
+    return "there is nothing to run: name a scenario file, or a folder with some or with a main.cf"
 
 
 def _folder(path: Path) -> ConfigFolder:
@@ -104,73 +148,108 @@ def _folder(path: Path) -> ConfigFolder:
     try:
         return ConfigFolder.load(path)
     except FolderError as error:
-        typer.echo(f"postlab: {error}", err=True)
+        complain(f"postlab: {error}")
         raise typer.Exit(BAD_INPUT) from None
 
 
-def _complain(done: Done) -> int:
-    """Says why there is no outcome; the exit status for it."""
-    _flush()
-    sys.stderr.buffer.write(f"{done.error}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
-    return BAD_INPUT if done.bad_input else NO_OUTCOME
-
-
-def _doubt(done: Done) -> int:
-    """Says why an outcome may be wrong; the exit status for it."""
-    doubts = done.report.doubts if done.report else []
-    for doubt in doubts:
-        typer.echo(f"{done.path}: do not trust this outcome: {doubt}", err=True)
-    return NO_OUTCOME if doubts else OK
-
-
-def _flush() -> None:
+def complain(text: str) -> None:
+    """Says something on standard error output, whatever bytes are in it."""
     sys.stdout.flush()
+    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
 
 
-def _one(done: Done, as_json: bool, dialogue: bool, log: bool) -> int:
-    if done.report is None:
-        return _complain(done)
-    if as_json:
-        sys.stdout.buffer.write(done.json)
-        _flush()
-        return _doubt(done)
-    from reports.terminal import console, show
-
-    show(done.report, console(), dialogue=dialogue, log=log)
-    return NO_OUTCOME if done.report.doubts else OK
+def write_page(path: Path, text: str) -> None:
+    """Writes a report to a file.  Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _many(results: Iterator[Done], total: int, each: bool, dialogue: bool, log: bool) -> int:
-    from reports.terminal import console, overview, show
-
-    status = OK
-    rows: list[tuple[str, Report | str]] = []
-    for done in _with_progress(results, total):
-        name = f"{done.path.parent.name}/{done.path.stem}"
-        if done.report is None:
-            status = max(status, BAD_INPUT if done.bad_input else NO_OUTCOME)
-            rows.append((name, done.error))
-            continue
-        rows.append((name, done.report))
-        status = max(status, _doubt(done))
-        if each:
-            show(done.report, console(), dialogue=dialogue, log=log)
-    overview(rows, console())
-    return status
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Ends the command where a file cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        complain(f"postlab: cannot write {error.filename}: {error.strerror}")
+        raise typer.Exit(BAD_INPUT) from None
 
 
-def _write(results: Iterator[Done], folder: Path, total: int) -> int:
-    status = OK
-    for done in _with_progress(results, total):
-        if done.report is None:
-            status = max(status, _complain(done))
-            continue
-        target = folder / done.path.absolute().parent.name / f"{done.path.stem}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(done.json)
-        status = max(status, _doubt(done))
-    return status
+@dataclass
+class _Output:
+    """What ``run`` prints and writes, and its exit status."""
+
+    strict: bool
+    dialogue: bool
+    log: bool
+    html: Path | None
+    status: int = OK
+    reports: list[Report] = field(default_factory=list)
+
+    def _take(self, done: Done, *, tell: bool = True) -> Report | None:
+        """Counts one result; says why there is none, or why it may be wrong."""
+        report = done.report
+        if report is None:
+            self.status = max(self.status, BAD_INPUT if done.bad_input else NO_OUTCOME)
+            if tell:
+                complain(done.error)
+            return None
+        if self.html is not None:
+            self.reports.append(report)
+        if report.doubts or (self.strict and (report.unheeded or report.unused)):
+            self.status = max(self.status, NO_OUTCOME)
+        if tell:
+            for line in report.doubts:
+                complain(f"{done.path}: do not trust this outcome: {line}")
+            for line in report.unheeded:
+                complain(f"{done.path}: {line}")
+            for line in report.unused if self.strict else ():
+                complain(f"{done.path}: never used: {line}")
+        return report
+
+    def print_json(self, done: Done) -> None:
+        """One outcome as JSON."""
+        if self._take(done) is not None:
+            sys.stdout.buffer.write(done.json)
+            sys.stdout.flush()
+
+    def show(self, done: Done) -> None:
+        """One report for people, in which the doubts are."""
+        from reports.terminal import console, show
+
+        report = self._take(done, tell=done.report is None)
+        if report is not None:
+            show(report, console(), dialogue=self.dialogue, log=self.log)
+
+    def show_all(self, results: Iterator[Done], total: int) -> None:
+        """A line for each, or the whole reports where something of them was asked for."""
+        from reports.terminal import console, overview, show
+
+        rows: list[tuple[str, Report | str]] = []
+        for done in _with_progress(results, total):
+            name = f"{done.path.absolute().parent.name}/{done.path.stem}"
+            report = self._take(done, tell=done.report is not None)
+            rows.append((name, done.error if report is None else report))
+            if report is not None and (self.dialogue or self.log):
+                show(report, console(), dialogue=self.dialogue, log=self.log)
+        overview(rows, console())
+
+    def write(self, results: Iterator[Done], folder: Path, total: int) -> None:
+        """Each outcome to a file of its own."""
+        for done in _with_progress(results, total):
+            if self._take(done) is not None:
+                target = folder / done.path.absolute().parent.name / f"{done.path.stem}.json"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(done.json)
+
+    def write_html(self) -> None:
+        """The page that was asked for."""
+        if self.html is not None:
+            from reports.html import run_page
+
+            write_page(self.html, run_page(self.reports))
 
 
 def _with_progress(results: Iterator[T], total: int) -> Iterator[T]:
@@ -205,7 +284,7 @@ def conform(
 
     paths = conformity.recorded(files)
     if not paths:
-        typer.echo("postlab: there is no scenario file with an outcome beside it", err=True)
+        complain("postlab: there is no scenario file with an outcome (NAME.json) beside it")
         raise typer.Exit(BAD_INPUT)
     found = []
     for verdict in _with_progress(conformity.verdicts(paths, seed, workers), len(paths)):
@@ -234,13 +313,13 @@ def _echo(text: str) -> None:
     """Prints a line, whatever bytes are in it."""
     sys.stdout.flush()
     sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
-    _flush()
+    sys.stdout.flush()
 
 
 @app.command()
 def version() -> None:
     """Print the version of Postlab, and that of the Postfix that it behaves as."""
-    typer.echo(f"postlab {__version__} (behaves as Postfix 3.0.15)")
+    _version(True)
 
 
 def main() -> None:
@@ -248,7 +327,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    from postlab import cli_tools  # noqa: F401  the commands register themselves
+    from postlab import cli_compare, cli_tools  # noqa: F401  the commands register themselves
 
     app()
 

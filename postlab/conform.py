@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postlab.batch import Done, outcomes
+from postlab.batch import Done, expand, outcomes
 from postlab.compare import Comparison, compare
 
 
@@ -60,11 +60,7 @@ class Score:
 
 def recorded(paths: Iterable[Path]) -> list[Path]:
     """The scenario files, of those given and below the folders given, that have an outcome."""
-    found = []
-    for path in paths:
-        files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-        found += [file for file in files if file.with_suffix(".json").exists()]
-    return found
+    return [file for file in expand(paths) if file.with_suffix(".json").exists()]
 
 
 def verdicts(paths: Sequence[Path], seed: int = 0, workers: int = 1) -> Iterator[Verdict]:

@@ -39,3 +39,7 @@ class Unsupported(Exception):
 
 class RunError(Exception):
     """A run that did not come to an end: a defect of Postlab, or a world without end."""
+
+
+class NotStarted(RunError):
+    """The mail system does not start.  ``args[0]`` says so, with what its log says."""

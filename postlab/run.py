@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mta.postfix import load_programs
 from postlab import configuration, harvest
+from postlab.errors import NotStarted
 from postlab.folder import ConfigFolder
 from postlab.model import Scenario
 from postlab.scenario import load
@@ -55,14 +56,15 @@ def run_scenario(
     With ``config`` the mail system is that of a folder like ``/etc/postfix``: its ``main.cf``,
     ``master.cf``, tables, host name and addresses, and not what the scenario says of them.
 
-    Raises Unsupported, RunError.
+    Raises Unsupported, RunError; NotStarted where the mail system does not start.
     """
     load_programs()
     begin = time.process_time()
     if config is not None:
         scenario = with_config(scenario, config)
     stage = Stage(scenario, seed, keep_trace=keep_trace, config=config)
-    stage.start()
+    if not stage.start():
+        raise NotStarted(_not_started(stage))
     stage.settle()
     for client in scenario.clients:
         stage.client(client)
@@ -75,6 +77,11 @@ def run_scenario(
     report = report_of(stage, name)
     report.cpu = time.process_time() - begin
     return Run(report, stage)
+
+
+def _not_started(stage: Stage) -> str:
+    lines = "".join(f"\n  {line}" for line in stage.mta.log)
+    return f"the mail system does not start; its log:{lines}"
 
 
 def report_of(stage: Stage, name: str = "") -> Report:
@@ -100,6 +107,7 @@ def report_of(stage: Stage, name: str = "") -> Report:
         moments=[line.at for line in lines],
         about=stage.scenario.about,
         doubts=stage.doubts(),
+        unheeded=stage.unheeded(),
         unused=stage.unused(),
     )
     report.outcome.queue = queue_of(stage)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from mta.system import Inet, System, Wait
+from mta.system import Fatal, Inet, System, Wait
 from postlab import configuration, shell
 from postlab.errors import RunError, Unsupported
 from postlab.facts import Facts
@@ -308,13 +308,19 @@ class Stage:
 
     # -- running --------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Starts the mail system."""
+    def start(self) -> bool:
+        """Starts the mail system; False where it does not start, and its log says why."""
         from mta.postfix import Postfix
 
         self.started = self._last_line = self.world.now
         self.postfix = Postfix(self.system, configuration.CONFIG_DIRECTORY)
-        self.postfix.start()
+        try:
+            return self.postfix.start()
+        except Fatal:  # the log has it
+            return False
+        except (OSError, ValueError) as error:  # directories that cannot be made
+            self.mta.syslog("postfix/master", 1, f"fatal: {error}")
+            return False
 
     def settle(self) -> None:
         """Runs until nothing moves but deferred mail, and the log has been quiet for a moment.
@@ -437,7 +443,6 @@ class Stage:
             f"the world did not come to rest in {PATIENCE / 3600:.0f} hours: {task}"
             for task in self.restless
         ]
-        found += self._unheeded()
         for line in self.mta.log:
             if _NOT_IMPLEMENTED in line.text:
                 found.append(str(line))
@@ -451,8 +456,8 @@ class Stage:
                 found.append(f"{name}(1) is not implemented")
         return list(dict.fromkeys(found))
 
-    def _unheeded(self) -> list[str]:
-        """The settings that a real mail system would heed."""
+    def unheeded(self) -> list[str]:
+        """The settings that a real mail system would heed, and this one does not."""
         master = self.postfix.master if self.postfix is not None else None
         if master is None:
             return []

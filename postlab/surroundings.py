@@ -190,7 +190,10 @@ class _Builder:
     def _scopes(self) -> Iterator[dict[str, str]]:
         """The ``-o`` of each smtpd(8), and none."""
         yield {}
-        master = parse_master_cf(self.folder.text("master.cf"), self.conf)
+        try:
+            master = parse_master_cf(self.folder.text("master.cf"), self.conf)
+        except ConfError:  # it will not start
+            return
         for entry in master.entries:
             if entry.program == "smtpd" and entry.overrides:
                 yield dict(entry.overrides)

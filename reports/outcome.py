@@ -111,7 +111,7 @@ class Outcome:
 
     def to_text(self) -> str:
         """The document as JSON text with a newline at its end; the same outcome, the same text."""
-        return json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        return _json(self.to_json())
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Outcome:
@@ -131,6 +131,10 @@ class Outcome:
         )
 
 
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
 @dataclass(slots=True)
 class Report:
     """A run: its outcome, and when, how and with what it came about."""
@@ -145,5 +149,13 @@ class Report:
     moments: list[int] = field(default_factory=list)  #: of each line of the log, likewise
     cpu: float = 0.0  #: seconds of processor time
     about: str = ""  #: what the scenario says of itself
-    doubts: list[str] = field(default_factory=list)  #: why the outcome may be wrong
+    doubts: list[str] = field(default_factory=list)  #: why the outcome is not to be trusted
+    unheeded: list[str] = field(default_factory=list)  #: settings without effect in this version
     unused: list[str] = field(default_factory=list)  #: what the scenario has and nothing asked for
+
+    def to_text(self) -> str:
+        """The outcome as JSON text; with a key ``doubts`` where there are reasons to doubt it."""
+        data = self.outcome.to_json()
+        if self.doubts or self.unheeded:
+            data["doubts"] = [*self.doubts, *self.unheeded]
+        return _json(data)

@@ -39,13 +39,14 @@ _NARROWEST = 100
 _WIDEST = 44
 
 #: Bytes that would do something to a terminal, or are no text, become question marks.
-_UNPRINTABLE = dict.fromkeys(
+UNPRINTABLE = dict.fromkeys(
     (*range(9), *range(11, 32), *range(127, 160), *range(0xDC80, 0xDD00)), "?"
 )
 
 
-def _text(text: str, style: str = "") -> Text:
-    return Text(text.translate(_UNPRINTABLE), style=style)
+def plain_text(text: str, style: str = "") -> Text:
+    """A text as it is, without markup and without what would do something to a terminal."""
+    return Text(text.translate(UNPRINTABLE), style=style)
 
 
 def console(stderr: bool = False) -> Console:
@@ -68,23 +69,23 @@ def show(report: Report, page: Console, *, dialogue: bool = False, log: bool = F
     """Draws the report of one run."""
     story = read(report.outcome.log, report.moments)
     page.print()
-    page.print(_text(report.title, style="bold"))
-    page.print(_text(_where(report), style="dim"))
+    page.print(plain_text(report.title, style="bold"))
+    page.print(plain_text(_where(report), style="dim"))
     if report.about:
         page.print()
-        page.print(_text(report.about.strip()))
+        page.print(plain_text(report.about.strip()))
     page.print()
     page.print(_headline(report, story))
     for title, parts in _parts(report, story, dialogue=dialogue, log=log):
         page.print()
-        page.print(_text(title, style="bold cyan"))
+        page.print(plain_text(title, style="bold cyan"))
         for part in parts:
             if isinstance(part, Table):
                 _print_table(part, page)
             else:
-                page.print(_text("  ").append_text(part), soft_wrap=True)
+                page.print(plain_text("  ").append_text(part), soft_wrap=True)
     page.print()
-    page.print(_text(_footer(report), style="dim"))
+    page.print(plain_text(_footer(report), style="dim"))
 
 
 def _print_table(table: Table, page: Console) -> None:
@@ -143,9 +144,12 @@ def _parts(
     elif story.troubles:
         yield "Warnings in the mail log", [_troubles(report, story)]
     if report.doubts:
-        yield "Do not trust this outcome", [_text(line, "red") for line in report.doubts]
+        yield "Do not trust this outcome", [plain_text(line, "red") for line in report.doubts]
+    if report.unheeded:
+        told = [plain_text(line, "yellow") for line in report.unheeded]
+        yield "Settings that real Postfix would heed", told
     if report.unused:
-        yield "Never used by this run", [_text(line, style="yellow") for line in report.unused]
+        yield "Never used by this run", [plain_text(line, style="yellow") for line in report.unused]
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
@@ -166,25 +170,25 @@ def _sessions(report: Report, story: Story) -> Table:
     table = _table(("when", "right"), "client", "what it did")
     for item in story.fingerprints:
         when = since(item.moment, report.started)
-        table.add_row(_text(when), _text(item.client), _text(str(item) or "nothing"))
+        table.add_row(plain_text(when), plain_text(item.client), plain_text(str(item) or "nothing"))
     return table
 
 
 def _messages(report: Report, messages: Sequence[Message]) -> list[Table | Text]:
     """For each message a line of its own, then its recipients."""
     found: list[Table | Text] = []
-    recipients = [_recipient(fate) for message in messages for fate in message.fates]
+    recipients = [recipient(fate) for message in messages for fate in message.fates]
     widest = max((len(text) for text in recipients), default=0)
-    parents = _parents(messages)
+    families = parents(messages)
     for message in messages:
-        head = _text(f"{message.queue_id} ", "bold").append_text(_text(_sender(message)))
-        origin = _origin(message) or parents.get(message.queue_id, "")
-        parts = (since(message.arrived, report.started), origin, _size(message))
-        found.append(head.append_text(_text("   " + ", ".join(filter(None, parts)), "dim")))
+        head = plain_text(f"{message.queue_id} ", "bold").append_text(plain_text(_sender(message)))
+        by = origin(message) or families.get(message.queue_id, "")
+        parts = (since(message.arrived, report.started), by, _size(message))
+        found.append(head.append_text(plain_text("   " + ", ".join(filter(None, parts)), "dim")))
         if message.fates or message.notices:
             found.append(_recipients(report, message, min(widest, _WIDEST)))
         elif message.removed is None:
-            found.append(_text("  queued", "yellow"))
+            found.append(plain_text("  queued", "yellow"))
     return found
 
 
@@ -201,12 +205,12 @@ def _recipients(report: Report, message: Message, width: int) -> Table:
             tries = f"{fate.attempts} tries, the last {last}: "
         table.add_row(
             "",
-            _text(fate.status, _STATUS_STYLE.get(fate.status, "")),
-            _text(_recipient(fate)),
-            _text(tries, "bold").append_text(_text(_reason(fate))),
+            plain_text(fate.status, _STATUS_STYLE.get(fate.status, "")),
+            plain_text(recipient(fate)),
+            plain_text(tries, "bold").append_text(plain_text(reason(fate))),
         )
     for kind, queue_id in message.notices:
-        table.add_row("", "", _text(f"{kind}", "dim"), _text(queue_id, "dim"))
+        table.add_row("", "", plain_text(f"{kind}", "dim"), plain_text(queue_id, "dim"))
     return table
 
 
@@ -214,7 +218,7 @@ def _sender(message: Message) -> str:
     return "from ?" if message.sender is None else f"from {message.sender or '<>'}"
 
 
-def _origin(message: Message) -> str:
+def origin(message: Message) -> str:
     """Who brought a message."""
     pickup = _UID.fullmatch(message.origin)
     if pickup:
@@ -223,7 +227,7 @@ def _origin(message: Message) -> str:
     return f"by {client}" if client else ""
 
 
-def _parents(messages: Sequence[Message]) -> dict[str, str]:
+def parents(messages: Sequence[Message]) -> dict[str, str]:
     """For messages of the mail system's own: what they are, and of which message."""
     found = {}
     for message in messages:
@@ -239,13 +243,15 @@ def _size(message: Message) -> str:
     return f"{message.size} bytes" if message.size else ""
 
 
-def _recipient(fate: Fate) -> str:
+def recipient(fate: Fate) -> str:
+    """A recipient, and the address that was given for it where that differs."""
     if fate.original and fate.original.lower() != fate.recipient.lower():
         return f"{fate.recipient} for {fate.original}"
     return fate.recipient
 
 
-def _reason(fate: Fate) -> str:
+def reason(fate: Fate) -> str:
+    """What was said at the last attempt, and by whom."""
     told = fate.relay in ("", "none") or fate.reason.startswith(("host ", "connect to "))
     return fate.reason if told else f"{_RELAY.sub('', fate.relay)}: {fate.reason}"
 
@@ -255,35 +261,37 @@ def _rejects(report: Report, story: Story) -> list[Text]:
     found = []
     for item in story.rejects:
         what = f"{item.kind} at {item.stage}" if item.stage else item.kind
-        line = _text(what, "red" if "reject" in item.kind else "yellow")
-        line.append_text(_text(f"   {item.client}"))
+        line = plain_text(what, "red" if "reject" in item.kind else "yellow")
+        line.append_text(plain_text(f"   {item.client}"))
         if item.sender is not None or item.recipient is not None:
-            line.append_text(_text(f"   {item.sender or '<>'} to {item.recipient or '?'}"))
-        line.append_text(_text(f"   {since(item.moment, report.started)}", "dim"))
-        found += [line, _text(f"    {item.reply}")]
+            line.append_text(plain_text(f"   {item.sender or '<>'} to {item.recipient or '?'}"))
+        line.append_text(plain_text(f"   {since(item.moment, report.started)}", "dim"))
+        found += [line, plain_text(f"    {item.reply}")]
     return found
 
 
 def _queue(report: Report) -> list[Text]:
     found = []
     for entry in report.outcome.queue:
-        line = _text(f"{entry.queue_id} ", "bold").append_text(_text(entry.queue, "yellow"))
-        found.append(line.append_text(_text(f" from {entry.sender or '<>'}")))
+        line = plain_text(f"{entry.queue_id} ", "bold").append_text(
+            plain_text(entry.queue, "yellow")
+        )
+        found.append(line.append_text(plain_text(f" from {entry.sender or '<>'}")))
         for item in entry.recipients:
             reason = f"   {item.reason}" if item.reason else ""
-            found.append(_text(f"    {item.address}{reason}"))
+            found.append(plain_text(f"    {item.address}{reason}"))
     return found
 
 
 def _commands(report: Report) -> list[Text]:
     parts: list[Text] = []
     for item in report.outcome.commands:
-        line = _text(f"$ {item.command}", style="bold")
+        line = plain_text(f"$ {item.command}", style="bold")
         if item.exit:
             line.append(f"   exit {item.exit}", style="red")
         parts.append(line)
         if item.output:
-            parts += [_text(line) for line in item.output.rstrip("\n").split("\n")]
+            parts += [plain_text(line) for line in item.output.rstrip("\n").split("\n")]
     return parts
 
 
@@ -291,15 +299,17 @@ _SPEAKER_STYLE = {"S": "", "C": "bold", "*": "dim"}
 
 
 def _transcript(dialogue: Dialogue) -> list[Text]:
-    return [_text(line, style=_SPEAKER_STYLE.get(line[:1], "")) for line in dialogue.transcript]
+    return [
+        plain_text(line, style=_SPEAKER_STYLE.get(line[:1], "")) for line in dialogue.transcript
+    ]
 
 
 def _log(report: Report) -> list[Text]:
     parts = []
     for number, line in enumerate(report.outcome.log):
         moment = report.moments[number] if number < len(report.moments) else 0
-        text = _text(f"{date(moment)} " if moment else "", style="dim")
-        parts.append(text.append_text(_text(line, _line_style(line))))
+        text = plain_text(f"{date(moment)} " if moment else "", style="dim")
+        parts.append(text.append_text(plain_text(line, _line_style(line))))
     return parts
 
 
@@ -314,10 +324,10 @@ def _troubles(report: Report, story: Story) -> Table:
     table = _table(("when", "right"), "who", ("what", "wide"))
     for line in story.troubles[:_MOST_TROUBLES]:
         when = since(line.moment, report.started)
-        table.add_row(_text(when), _text(line.service), _text(line.text))
+        table.add_row(plain_text(when), plain_text(line.service), plain_text(line.text))
     if len(story.troubles) > _MOST_TROUBLES:
         more = len(story.troubles) - _MOST_TROUBLES
-        table.add_row("", "", _text(f"and {more} more (--log shows all)", style="dim"))
+        table.add_row("", "", plain_text(f"and {more} more (--log shows all)", style="dim"))
     return table
 
 
@@ -328,6 +338,18 @@ def _footer(report: Report) -> str:
     if report.trace_hash:
         text += f", trace {report.trace_hash[:16]}"
     return text
+
+
+def counts(report: Report, story: Story) -> list[int]:
+    """How many were sent, deferred, bounced, rejected, and are left in the queue."""
+    fates = [fate.status for message in story.messages for fate in message.fates]
+    return [
+        fates.count("sent"),
+        fates.count("deferred"),
+        fates.count("bounced") + fates.count("expired"),
+        sum(1 for item in story.rejects if item.kind.endswith("reject")),
+        len(report.outcome.queue),
+    ]
 
 
 def overview(rows: Sequence[tuple[str, Report | str]], page: Console) -> None:
@@ -345,30 +367,23 @@ def overview(rows: Sequence[tuple[str, Report | str]], page: Console) -> None:
     for name, report in rows:
         if isinstance(report, str):
             failed.append((name, report))
-            table.add_row(_text(name), *[""] * 5, _text("no outcome, see below", style="red"))
+            table.add_row(
+                plain_text(name), *[""] * 5, plain_text("no outcome, see below", style="red")
+            )
             continue
-        story = read(report.outcome.log, report.moments)
-        fates = [fate.status for message in story.messages for fate in message.fates]
-        rejected = sum(1 for item in story.rejects if item.kind.endswith("reject"))
-        counts = [
-            fates.count("sent"),
-            fates.count("deferred"),
-            fates.count("bounced") + fates.count("expired"),
-            rejected,
-            len(report.outcome.queue),
-        ]
-        title = _text("not to be trusted: ", "red") if report.doubts else Text()
-        title.append_text(_text(report.title))
-        table.add_row(_text(name), *[str(n or "") for n in counts], title)
+        numbers = counts(report, read(report.outcome.log, report.moments))
+        title = plain_text("not to be trusted: ", "red") if report.doubts else Text()
+        title.append_text(plain_text(report.title))
+        table.add_row(plain_text(name), *[str(n or "") for n in numbers], title)
     _print_table(table, page)
     for name, said in failed:
         page.print()
-        page.print(_text(name, style="bold red"))
-        page.print(_text(said))
+        page.print(plain_text(name, style="bold red"))
+        page.print(plain_text(said))
     done = len(rows) - len(failed)
     page.print()
     page.print(
-        _text(
+        plain_text(
             f"{done} of {len(rows)} scenarios have an outcome", style="red" if failed else "green"
         )
     )

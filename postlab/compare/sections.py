@@ -101,7 +101,7 @@ def _lines(name: str, outcome: Mapping[str, Any]) -> list[str]:
     """A section as lines."""
     value: Any = outcome.get(name) or ({} if name in _BY_NAME else [])
     if name == "log":
-        return list(_log_lines(value))
+        return log_lines(value)
     if name in _UNORDERED:
         value = sorted(value, key=lambda item: json.dumps(item, sort_keys=True))
     if name == "delivered":
@@ -112,8 +112,12 @@ def _lines(name: str, outcome: Mapping[str, Any]) -> list[str]:
     return text.replace("\\n", "\n    ").split("\n")
 
 
+def log_lines(lines: list[str]) -> list[str]:
+    """The lines of a log (with placeholders) by service and queue id, where they are in order."""
+    return list(_log_lines(lines))
+
+
 def _log_lines(lines: list[str]) -> Iterator[str]:
-    """The log by service and queue id."""
     groups: dict[tuple[str, str], list[str]] = {}
     for line in lines:
         service, _, text = line.partition(": ")

@@ -29,6 +29,7 @@ _OUTSIDE = ("outside.test", "elsewhere.test", "stranger.test", "relaytest.invali
 _STRANGERS = ("198.51.100.7", "203.0.113.77", "100.2.3.4", "45.45.45.45")
 _NAME = r"[\w-]+(?:\.[\w-]+)+"
 _ADDRESS = re.compile(rf"(?P<user>[\w.+=-]*@)?(?P<domain>\.?{_NAME})")
+_HOP = re.compile(rf"\[(?:{_NAME})\](?::\w+)?")
 _USER = re.compile(r"^(?P<user>[\w.+=-]+)@\s", re.MULTILINE)
 _NUMBERS = re.compile(r"[\d.]+")
 _LISTS = re.compile(
@@ -50,7 +51,10 @@ class Targets:
     domains: list[str] = field(default_factory=list)  #: not its own, but named
     addresses: list[str] = field(default_factory=list)  #: in such domains
     users: list[str] = field(default_factory=list)  #: local parts of tables
+    known: list[str] = field(default_factory=list)  #: addresses in its own domains, of tables
+    hosts: list[str] = field(default_factory=list)  #: next hops: ``[host]`` or ``[host]:port``
     lists: list[str] = field(default_factory=list)  #: DNS lists, which list nobody
+    networks: list[str] = field(default_factory=list)  #: the words of mynetworks
     delimiter: str = ""  #: recipient_delimiter
     left_out: int = 0  #: suggestions beyond the limit
 
@@ -63,11 +67,13 @@ class Targets:
         )
         texts = dict(_texts(folder))
         everything = "\n".join(texts.values()).lower()
+        networks = split_words(_value(conf, "mynetworks"))
         targets = cls(
             facts.hostname,
             facts.addresses[0],
-            _stranger(split_words(_value(conf, "mynetworks"))),
+            _stranger(networks),
             next((name for name in _OUTSIDE if name not in everything), _OUTSIDE[0]),
+            networks=networks,
             delimiter=_value(conf, "recipient_delimiter")[:1],
         )
         for kind, parameters in CLASSES.items():
@@ -76,6 +82,9 @@ class Targets:
                     targets.own.setdefault(domain, kind)
         targets.lists = list(dict.fromkeys(m["domain"] for m in _LISTS.finditer(everything)))
         targets._named(texts)
+        hops = dict.fromkeys(m[0] for m in _HOP.finditer(everything))
+        relayhost = _value(conf, "relayhost").lower()
+        targets.hosts = list(hops | ({relayhost: None} if relayhost else {}))[:MOST]
         return targets
 
     def _named(self, texts: dict[str, str]) -> None:
@@ -98,6 +107,7 @@ class Targets:
         self.left_out = sum(max(0, len(found) - MOST) for found in (domains, addresses, users))
         self.domains = [d for d in domains if not self.is_own(d)][:MOST]
         self.addresses = [a for a in addresses if not self.is_own(a.rpartition("@")[2])][:MOST]
+        self.known = [a for a in addresses if a.rpartition("@")[2] in self.own][:MOST]
         self.users = list(users)[:MOST]
 
     def _is_useless(self, domain: str) -> bool:

@@ -244,7 +244,7 @@ class Laboratory:
 
     def doubts(self) -> list[str]:
         """Why the world may be wrong."""
-        return self.stage.doubts()
+        return self.stage.doubts() + self.stage.unheeded()
 
 
 def _number(message: str) -> int:

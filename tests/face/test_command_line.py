@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import postlab.run
 from postlab.batch import expand, outcomes, run_one
 from postlab.cli import app
-from postlab.errors import Problem, RunError, ScenarioError, Unsupported
+from postlab.errors import NotStarted, Problem, RunError, ScenarioError, Unsupported
 from reports.outcome import Dialogue, Outcome, Report
 
 
@@ -29,10 +29,16 @@ def given_runs(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise Unsupported("TLS")
             case "stuck":
                 raise RunError("does not come to rest")
+            case "dead":
+                raise NotStarted("the mail system does not start; its log:\n  fatal: no")
             case "defect":
                 raise ZeroDivisionError("oops")
         client = Dialogue("198.51.100.7", [f"S: 220 seed {seed}"])
-        return Report(str(path), f"title of {path.stem}", Outcome(clients=[client]), seed)
+        report = Report(str(path), f"title of {path.stem}", Outcome(clients=[client]), seed)
+        report.doubts = ["a program is missing"] if path.stem == "doubtful" else []
+        report.unheeded = ["a_setting has no effect yet"] if path.stem == "unheeded" else []
+        report.unused = ["dns fault: a.test. MX"] if path.stem == "unused" else []
+        return report
 
     monkeypatch.setattr(postlab.run, "run_file", run_file)
 
@@ -83,6 +89,7 @@ def test_a_folder_gets_a_document_for_each_file_by_folder_and_name(tmp_path: Pat
         ("wrong", 2, "area/wrong.yaml:3: untill: unknown key"),
         ("tls", 1, "area/tls.yaml: not possible yet: TLS"),
         ("stuck", 1, "area/stuck.yaml: does not come to rest"),
+        ("dead", 1, "area/dead.yaml: the mail system does not start; its log:\n  fatal: no"),
         ("defect", 1, "ZeroDivisionError: oops"),
     ],
 )
@@ -100,6 +107,58 @@ def test_one_file_without_an_outcome_stops_no_other(
     assert postlab_says("run", paths[1])[0] == status
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "strict", "said"),
+    [
+        ("one", 0, 0, ""),
+        ("doubtful", 1, 1, "do not trust this outcome: a program is missing"),
+        ("unheeded", 0, 1, "a_setting has no effect yet"),
+        ("unused", 0, 1, "never used: dns fault: a.test. MX"),
+    ],
+)
+def test_a_doubt_is_told_and_counts_by_its_weight(
+    tmp_path: Path, name: str, status: int, strict: int, said: str
+) -> None:
+    (path,) = files(tmp_path, name)
+    for options in (["--json"], ["--json-dir", tmp_path / "out"]):
+        result, out, err = postlab_says("run", path, *options)
+        assert (result, said in err or name == "unused") == (status, True)
+        result, _, err = postlab_says("run", path, *options, "--strict")
+        assert (result, said in err) == (strict, True)
+        assert options != ["--json"] or json.loads(out)["clients"]
+    for options, wanted in (([], status), (["--strict"], strict)):
+        assert postlab_says("run", path, *options)[0] == wanted
+        assert postlab_says("run", path, path, *options)[0] == wanted
+    assert said.rpartition(": ")[2] in postlab_says("run", path)[1]
+
+
+def test_what_is_doubted_is_part_of_the_document_and_nothing_else_is_added(tmp_path: Path) -> None:
+    doubtful, unheeded, one = files(tmp_path, "doubtful", "unheeded", "one")
+    said = [json.loads(postlab_says("run", p, "--json")[1]) for p in (doubtful, unheeded, one)]
+    assert said[0]["doubts"] == ["a program is missing"]
+    assert said[1]["doubts"] == ["a_setting has no effect yet"]
+    assert list(said[2]) == [
+        "clients", "peers", "delivered", "log", "queue", "policy", "milters", "commands",
+    ]  # fmt: skip
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (path,) = files(tmp_path, "one")
+    (tmp_path / "taken").write_text("")
+    for option in ("--json-dir", "--html"):
+        status, _, err = postlab_says("run", path, option, tmp_path / "taken" / "x")
+        assert (status, err.startswith("postlab: cannot write ")) == (2, True)
+
+
+def test_html_holds_every_run(tmp_path: Path) -> None:
+    page = tmp_path / "out" / "page.html"
+    status, out, _ = postlab_says("run", *files(tmp_path, "one", "two"), "--html", page)
+    assert (status, "title of two" in out) == (0, True)
+    text = page.read_text()
+    assert "title of one" in text
+    assert "S: 220 seed 0" in text
+
+
 def test_many_files_give_a_line_each(tmp_path: Path) -> None:
     status, out, _ = postlab_says("run", *files(tmp_path, "one", "two"))
     assert status == 0
@@ -111,10 +170,12 @@ def test_many_files_give_a_line_each(tmp_path: Path) -> None:
 
 def test_no_file_at_all_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert postlab_says("run", tmp_path / "empty")[::2] == (
-        2, "postlab: there is no scenario file\n",
+    folder = tmp_path / "empty"
+    assert postlab_says("run", folder)[::2] == (
+        2, f"postlab: there is no scenario file (*.yaml) in {folder}\n",
     )  # fmt: skip
-    assert postlab_says("run")[0] == 2
+    status, _, err = postlab_says("run")
+    assert (status, "name a scenario file" in err) == (2, True)
 
 
 def test_conform_says_what_agrees_and_adopts_it(tmp_path: Path) -> None:
@@ -142,12 +203,16 @@ def test_conform_without_a_recorded_outcome_is_told(tmp_path: Path) -> None:
 
 def test_the_version_names_the_postfix_that_it_behaves_as() -> None:
     assert "3.0.15" in postlab_says("version")[1]
+    assert postlab_says("--version") == postlab_says("version")
 
 
 def test_a_folder_stands_for_the_scenario_files_below_it(tmp_path: Path) -> None:
     paths = files(tmp_path, "b", "a")
     (tmp_path / "area" / "a.json").write_text("{}")
-    assert expand([tmp_path, paths[0]]) == [paths[1], paths[0], paths[0]]
+    (tmp_path / "area" / "c.yml").write_text("")
+    assert expand([tmp_path, paths[0]]) == [
+        paths[1], paths[0], tmp_path / "area" / "c.yml", paths[0],
+    ]  # fmt: skip
 
 
 def test_a_file_that_is_missing_is_bad_input(

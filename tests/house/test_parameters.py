@@ -119,7 +119,7 @@ def test_a_setting_that_real_postfix_would_heed_is_doubted(setting: str, said: l
     assert doubts(parse_main_cf(setting, "main.cf")) == said
 
 
-def test_a_report_doubts_what_main_cf_and_master_cf_set_without_effect() -> None:
+def test_a_report_tells_what_main_cf_and_master_cf_set_without_effect() -> None:
     scenario = loads("""
 format: 1
 title: A configuration with settings that have no effect yet
@@ -134,7 +134,7 @@ submit:
   - as: root
     text: hello
     """)
-    said = "\n".join(run_scenario(scenario).report.doubts)
+    said = "\n".join(run_scenario(scenario).report.unheeded)
     assert "dont_remove has no effect yet" in said
     assert "postscreen_greet_wait is of a program that does not exist yet: postscreen" in said
     assert "daemon_timeout has no effect yet" in said
