@@ -65,9 +65,12 @@ class ReplyReader:
         becomes 1 it is time to warn ``multi-line response longer than LIMIT TEXT...``.
         """
         if self.storing:
-            self._lines.append(line)
+            if self._size:
+                self._lines.append(line)
+                self._size += 1
+            else:  # empty lines at the start leave nothing behind
+                self._lines = [line]
             self._size += len(line) if line.isascii() else len(to_bytes(line))
-            self._size += len(self._lines) > 1
         else:
             self.skipped += 1
         self._last = line
