@@ -238,8 +238,10 @@ class Files(Protocol):
     def mkdir(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Makes a directory with its parents; quiet where it exists."""
 
-    def watch(self, path: str, action: Callable[[], None]) -> None:
-        """Calls a plain function once, when the next name appears in a directory or below it."""
+    def watch(self, path: str, action: Callable[[str], None]) -> None:
+        """Calls a plain function once, when the next name appears in a directory or below it; it
+        gets the name.
+        """
 
     def sync(self, file: File) -> Leaf:
         """Leaf: fsync(2).  Raises OSError (ENOSPC, EIO)."""

@@ -62,7 +62,7 @@ class Directory:
         self.entries: dict[str, Entry] = {}
         self._sorted: list[str] | None = []
         #: Who waits for a new name here; one list for a watched directory and all below it.
-        self.watchers: list[Callable[[], None]] | None = None
+        self.watchers: list[Callable[[str], None]] | None = None
 
     def names(self) -> list[str]:
         """The names, sorted; a list of the caller's own."""
@@ -79,7 +79,7 @@ class Directory:
             waiting = self.watchers.copy()
             self.watchers.clear()
             for action in waiting:
-                action()
+                action(name)
 
     def drop(self, name: str) -> None:
         """Removes an entry."""
@@ -364,11 +364,11 @@ class Disk:
             raise failure(errno.EEXIST, path)
         directory = Directory(self._inode(), mode, uid, gid, self._engine.now)
         directory.watchers = parent.watchers
-        parent.put(name, directory)
         self._directories[path] = directory
+        parent.put(name, directory)
 
-    def watch(self, path: str, action: Callable[[], None]) -> None:
-        """Calls an action once, when the next name appears in a directory or below it."""
+    def watch(self, path: str, action: Callable[[str], None]) -> None:
+        """Calls an action once, with the next name that appears in a directory or below it."""
         directory = self._directory(path)
         if directory is None:
             raise failure(errno.ENOENT, path)

@@ -151,7 +151,7 @@ class _Work:
         """An action on every message of the queues (and with -d, on logfiles too)."""
         target = _ACTIONS[letter][0]
         for queue in queues:
-            for queue_id in list(self.queue.ids(self.files, queue)):
+            for queue_id in self.queue.ids(self.files, queue):
                 if letter == "d":
                     ready = queue in _MESSAGES and self._is_ready(queue, queue_id)
                     self.queue.remove(self.files, queue, queue_id)

@@ -20,7 +20,6 @@ all can be read too; then all names are known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
 from functools import cached_property
 
 from mta.conf import interfaces, startup
@@ -140,9 +139,9 @@ class Conf(Parameters):
 
     def clone(self, process_id: int, warn: Callable[[str], None]) -> Conf:
         """The same view for another process of the same kind: what was evaluated stays so."""
-        twin = copy(self)
-        twin.settings = dict(self.settings)
-        twin._stored = dict(self._stored)
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._stored = self._stored.copy()
         twin._open = []
         twin.__dict__.pop("process_id", None)
         if "process_id" in self._stored:
@@ -161,7 +160,7 @@ class Conf(Parameters):
     def update(self, name: str, value: str) -> None:
         """Sets a raw value, as a process does to itself (``mail_conf_update``)."""
         self.was_updated = True
-        self.settings[name] = value
+        self.settings = {**self.settings, name: value}  # clones have the old ones
         self._forget()
 
     def _forget(self) -> None:

@@ -25,7 +25,6 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from mta.bounce.notify import Notifier
@@ -137,12 +136,13 @@ class Bounce(Program):
 
     def _neuter_recipient(self, recipient: Recipient) -> Recipient:
         neuter = self._neuter
-        return replace(
-            recipient,
-            address=neuter(recipient.address),
-            orig_addr=neuter(recipient.orig_addr),
-            dsn_orcpt=neuter(recipient.dsn_orcpt),
+        return Recipient(
+            neuter(recipient.address),
+            neuter(recipient.orig_addr),
+            neuter(recipient.dsn_orcpt),
+            recipient.dsn_notify,
+            recipient.offset,
         )
 
     def _neuter_dsn(self, dsn: Dsn) -> Dsn:
-        return Dsn(*(self._neuter(getattr(dsn, name)) for name in Dsn.__slots__))
+        return Dsn(*map(self._neuter, dsn))

@@ -149,7 +149,7 @@ class Flush(Program):
     def _refresh(self, max_age: int) -> int:
         process = self.process
         files, now = process.system.files, process.now()
-        for name in list(self.queue.ids(files, MAIL_QUEUE_FLUSH)):
+        for name in self.queue.ids(files, MAIL_QUEUE_FLUSH):
             path = self.queue.path(MAIL_QUEUE_FLUSH, name)
             stat = files.stat(path)
             if not stat.size:

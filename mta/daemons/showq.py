@@ -71,7 +71,7 @@ class Showq(Program):
         lines: list[str] = []
         count = size = 0
         for name in _QUEUES:
-            for queue_id in list(self.queue.ids(files, name)):
+            for queue_id in self.queue.ids(files, name):
                 file = self.queue.open(files, name, queue_id)
                 if file.mode & 0o700 != MAIL_QUEUE_STAT_READY:
                     continue

@@ -6,7 +6,7 @@ whether the recipient is finished (True) or stays in the queue (False).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mta.lib.clients import flush_site, verify_update
@@ -53,7 +53,7 @@ class _Report:
         """Replaces a status code that is not of that class by X.0.0, with a warning."""
         if self.dsn.status[:1] != first or not dsn_valid(self.dsn.status):
             self.process.log.warning(f'{who}: ignoring dsn code "{self.dsn.status}"')
-            self.dsn = replace(self.dsn, status=f"{first}.0.0")
+            self.dsn = self.dsn._replace(status=f"{first}.0.0")
 
     def filter(self) -> Wait[None]:
         """Lets the delivery status filter have its say."""
@@ -61,7 +61,7 @@ class _Report:
 
     def act(self, action: str) -> None:
         """Sets the action of the DSN."""
-        self.dsn = replace(self.dsn, action=action)
+        self.dsn = self.dsn._replace(action=action)
 
     def log(self, status: str) -> None:
         """The line of the mail log."""
@@ -86,7 +86,7 @@ class _Report:
         """Adds to the trace logfile; sendmail -bv deliveries are logged here too."""
         dsn = self.dsn
         if self.relay != NO_RELAY_AGENT:
-            dsn = replace(dsn, reason=f"delivery via {self.relay}: {dsn.reason}")
+            dsn = dsn._replace(reason=f"delivery via {self.relay}: {dsn.reason}")
         service = self.process.conf.trace_service_name
         if not (yield from self.append(service, dsn)):
             self.warn_failed(service)
@@ -131,7 +131,7 @@ class _Report:
         if conf.soft_bounce:
             if self.flags & BOUNCE_FLAG_CLEAN:
                 return False
-            self.dsn = replace(self.dsn, status="4" + self.dsn.status[1:], action="delayed")
+            self.dsn = self.dsn._replace(status="4" + self.dsn.status[1:], action="delayed")
             service, status = conf.defer_service_name, "SOFTBOUNCE"
         else:
             self.act("failed")
@@ -168,7 +168,7 @@ class _Report:
             return False
         conf = self.process.conf
         reason = f"{conf.bounce_service_name} or {conf.trace_service_name} service failure"
-        self.dsn = replace(self.dsn, status="4.3.0", reason=reason)
+        self.dsn = self.dsn._replace(status="4.3.0", reason=reason)
         return (yield from self.defer())
 
     def defer(self) -> Wait[bool]:
@@ -214,7 +214,7 @@ def sent(
     for wanted in (flags & DEL_REQ_FLAG_RECORD or delayed, notify & DSN_NOTIFY_SUCCESS):
         if wanted and not (yield from report.trace()):
             reason = f"{queue_id}: {process.conf.trace_service_name} service failed"
-            failed = replace(report.dsn, status="4.3.0", reason=reason)
+            failed = report.dsn._replace(status="4.3.0", reason=reason)
             return (
                 yield from defer_append(process, flags, queue_id, stats, recipient, relay, failed)
             )

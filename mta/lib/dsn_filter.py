@@ -5,7 +5,6 @@ A delivery agent names its parameter once with :func:`set_dsn_filter`; the other
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mta.dict.errors import TableError
@@ -44,5 +43,14 @@ def dsn_filter(process: Process, dsn: Dsn) -> Wait[Dsn | None]:
         process.log.warning(f"{maps.title}: bad status code: {result}")
         return None
     status, text = dsn_split("", result)
+    if len(result) == len(status):
+        text = _left_over(f"{dsn.status} {dsn.reason}", result)
     action = {"4": "delayed", "5": "failed"}.get(status[0], dsn.action)
-    return replace(dsn, status=status, reason=text, action=action)
+    return dsn._replace(status=status, reason=text, action=action)
+
+
+def _left_over(query: str, result: str) -> str:
+    """The text of a result that is a status alone: what it did not overwrite of the query, which
+    lies in the same buffer.  So a status of the same length leaves the reason as it was.
+    """
+    return query[len(result) + 1 :].lstrip(" ")

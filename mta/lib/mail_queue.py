@@ -11,7 +11,7 @@ CONFIGURATION PARAMETERS
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from mta.system import File, Files, Panic
@@ -120,10 +120,20 @@ def dir_forest(name: str, depth: int) -> str:
     return "".join([char + "/" for char in name[:depth].ljust(depth, "_")])
 
 
+@lru_cache(maxsize=4096)
+def _hash_directories(queue_id: str, depth: int) -> str:
+    """The subdirectories of a hashed queue in which a queue file lies."""
+    at = _long_separator(queue_id)
+    if at >= 0:
+        microseconds = safe_strtoul(queue_id[at - _MICROSECONDS_WIDTH : at], _TIME_BASE)
+        queue_id = f"{microseconds or 0:05X}"
+    return dir_forest(queue_id, depth)
+
+
 class MailQueue:
     """Where queue files lie."""
 
-    __slots__ = ("_flat", "depth", "directory", "hashed")
+    __slots__ = ("_is_hashed", "depth", "directory", "hashed")
 
     def __init__(
         self, directory: str, hash_queue_names: str = "deferred, defer", hash_queue_depth: int = 1
@@ -132,29 +142,28 @@ class MailQueue:
         self.directory = directory
         self.hashed = frozenset(re.split(r"[,\s]+", hash_queue_names.lower())) - {""}
         self.depth = hash_queue_depth
-        #: What the paths of the files of a queue without subdirectories begin with.
-        self._flat: dict[str, str] = {}
+        #: The queues that were asked for, and whether they have subdirectories.
+        self._is_hashed: dict[str, bool] = {}
 
     @classmethod
     def from_conf(cls, conf: Any) -> MailQueue:
         """With the parameters of a process."""
-        return cls(conf.queue_directory, conf.hash_queue_names, conf.hash_queue_depth)
+        return _mail_queue(conf.queue_directory, conf.hash_queue_names, conf.hash_queue_depth)
 
     def dir(self, queue: str, queue_id: str) -> str:
         """The directory of a queue file, relative to the queue directory, with ``/`` at its end.
         Raises Panic for a malformed name (mail_queue_dir).
         """
-        if not mail_queue_name_ok(queue):
-            raise Panic(f"mail_queue_dir: bad queue name: {queue}")
-        if not mail_queue_id_ok(queue_id):
+        hashed = self._is_hashed.get(queue)
+        if hashed is None:
+            if not mail_queue_name_ok(queue):
+                raise Panic(f"mail_queue_dir: bad queue name: {queue}")
+            hashed = self._is_hashed[queue] = queue.lower() in self.hashed
+        if not _is_queue_id(queue_id):
             raise Panic(f"mail_queue_dir: bad queue id: {queue_id}")
-        if queue.lower() not in self.hashed:
-            return queue + "/"
-        at = _long_separator(queue_id)
-        if at >= 0:
-            microseconds = safe_strtoul(queue_id[at - _MICROSECONDS_WIDTH : at], _TIME_BASE)
-            queue_id = f"{microseconds or 0:05X}"
-        return f"{queue}/{dir_forest(queue_id, self.depth)}"
+        if hashed:
+            return f"{queue}/{_hash_directories(queue_id, self.depth)}"
+        return queue + "/"
 
     def name(self, queue: str, queue_id: str) -> str:
         """The path of a queue file relative to the queue directory, as messages show it."""
@@ -162,13 +171,7 @@ class MailQueue:
 
     def path(self, queue: str, queue_id: str) -> str:
         """The absolute path of a queue file (mail_queue_path)."""
-        flat = self._flat.get(queue)
-        if flat is not None and mail_queue_id_ok(queue_id):
-            return flat + queue_id
-        place = f"{self.directory}/{self.dir(queue, queue_id)}"
-        if queue.lower() not in self.hashed:
-            self._flat[queue] = place
-        return place + queue_id
+        return f"{self.directory}/{self.dir(queue, queue_id)}{queue_id}"
 
     def enter(
         self, files: Files, queue: str, queue_id: str, mode: int = 0o600, uid: int = 0, gid: int = 0
@@ -206,18 +209,25 @@ class MailQueue:
         """Makes the directories for a file (mail_queue_mkdirs)."""
         files.mkdir(path.rpartition("/")[0], 0o700, uid, gid)
 
-    def ids(self, files: Files, queue: str) -> Iterable[str]:
+    def ids(self, files: Files, queue: str) -> list[str]:
         """The queue ids in a queue, in the order of the directories' names (scan_dir)."""
-        yield from self._scan(files, f"{self.directory}/{queue}")
+        found: list[str] = []
+        _collect(files, f"{self.directory}/{queue}", found)
+        return found
 
-    def _scan(self, files: Files, directory: str) -> Iterable[str]:
-        try:
-            names = files.list(directory)
-        except FileNotFoundError:
-            return
-        for name in names:
-            path = f"{directory}/{name}"
-            if len(name) == 1 and files.stat(path).is_dir:
-                yield from self._scan(files, path)
-            elif mail_queue_id_ok(name):
-                yield name
+
+def _collect(files: Files, directory: str, found: list[str]) -> None:
+    """Adds the queue ids in a directory, and in those below it."""
+    try:
+        names = files.list(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if len(name) == 1 and files.stat(path := f"{directory}/{name}").is_dir:
+            _collect(files, path, found)
+        elif _is_queue_id(name):
+            found.append(name)
+
+
+#: There are few layouts, and many processes that ask for them.
+_mail_queue = lru_cache(maxsize=64)(MailQueue)

@@ -5,7 +5,7 @@ dot_lockfile, deliver_flock(3)).
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mta.lib.class_mask import class_mask
@@ -143,7 +143,7 @@ def write_failure(error: OSError) -> Dsn:
 
 def prepend(text: str, dsn: Dsn) -> Dsn:
     """The same with a text before its reason."""
-    return replace(dsn, reason=text + dsn.reason)
+    return dsn._replace(reason=text + dsn.reason)
 
 
 # -- opening --------------------------------------------------------------------------------------

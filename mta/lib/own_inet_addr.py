@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,11 +15,15 @@ def is_own_address(process: Process, address: str) -> bool:
     own: frozenset[str] | None = process.cache.get("own_inet_addr")
     if own is None:
         conf = process.conf
-        own = frozenset(
-            str(ipaddress.ip_address(a)) for a in (*conf.own_addresses, *conf.proxy_addresses)
-        )
+        own = frozenset(map(_canonical, (*conf.own_addresses, *conf.proxy_addresses)))
         process.cache["own_inet_addr"] = own
     try:
-        return str(ipaddress.ip_address(address)) in own
+        return _canonical(address) in own
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=4096)
+def _canonical(address: str) -> str:
+    """The usual text of a numeric address.  Raises ValueError."""
+    return str(ipaddress.ip_address(address))

@@ -171,17 +171,17 @@ class Resolver:
             return None
         ad = dnssec and bool(flags & _AUTHENTIC)
         if rcode == _NXDOMAIN:
-            return DnsReply(NXDOMAIN, rcode, (), ad, _parse(data[2:], 1) or ())
+            return DnsReply(NXDOMAIN, rcode, (), ad, _parse(data[2:]).authority)
         if rcode != _NOERROR:
             return DnsReply(NO_RECOVERY, rcode)
         if not answer_count:
             if not flags & (_AUTHORITATIVE | _RECURSION_AVAILABLE) and not authority_count:
                 return None
-            return DnsReply(NODATA, rcode, (), ad, _parse(data[2:], 1) or ())
-        answers = _parse(data[2:], 0)
+            return DnsReply(NODATA, rcode, (), ad, _parse(data[2:]).authority)
+        answers, authority = _parse(data[2:])
         if answers is None:
             return DnsReply(TRY_AGAIN, rcode)
-        return DnsReply(OK, rcode, answers, ad, _parse(data[2:], 1) or ())
+        return DnsReply(OK, rcode, answers, ad, authority)
 
 
 def stub_resolver(process: ResolverProcess) -> Resolver:
@@ -217,7 +217,7 @@ def _read_exactly(stream: Stream, size: int, timeout: int) -> Wait[bytes]:
     return data
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 15)
 def encode_question(name: str, rrtype: int) -> bytes | None:
     """The question section for a name; None where the name is no domain name at all."""
     wire = bytearray()
@@ -234,13 +234,20 @@ def encode_question(name: str, rrtype: int) -> bytes | None:
     return bytes(wire) + b"\0" + struct.pack("!HH", rrtype, _CLASS_IN)
 
 
-@lru_cache(maxsize=1024)
-def _parse(data: bytes, section: int) -> tuple[RR, ...] | None:
-    """The records of the answer (0) or authority (1) section of a packet without its id; None
-    where it cannot be parsed.  Kept, since the same answers come again and again.
+class _Sections(NamedTuple):
+    """The records of the answer section, None where the packet cannot be parsed, and of the
+    authority section.
     """
+
+    answers: tuple[RR, ...] | None
+    authority: tuple[RR, ...] = ()
+
+
+@lru_cache(maxsize=1 << 15)
+def _parse(data: bytes) -> _Sections:
+    """A packet, without its id, taken apart.  Kept, since the same answers come again and again."""
     try:
         record = DNSRecord.parse(b"\0\0" + data)
     except (DNSError, ValueError, IndexError, struct.error):
-        return None
-    return tuple(record.auth if section else record.rr)
+        return _Sections(None)
+    return _Sections(tuple(record.rr), tuple(record.auth))

@@ -450,7 +450,7 @@ class Master:
         if not service.throttled:
             path = PROGRAMS[service.entry.program].input_directory(self.conf)
             if path and service.started and self._is_empty(path):
-                self.system.files.watch(path, lambda: self._sleep(service))
+                self.system.files.watch(path, lambda _: self._sleep(service))
                 return
             self.trigger(self.key(service.entry), b"W")
         self._sleep(service)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mta.lib.requests import (
@@ -129,7 +128,7 @@ def _update(qmgr: QueueManager, entry: Entry, reply: DeliverReply | None) -> Wai
         if reason is not None:
             status = reason.status if dsn_valid(reason.status) else "4.0.0"
             text = SUSPENDED + (reason.reason or "unknown error")
-            reason = replace(reason, status=status, reason=text)
+            reason = reason._replace(status=status, reason=text)
             if queue.is_ready:
                 queue.throttle(reason)
                 if queue.is_throttled:

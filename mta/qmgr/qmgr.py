@@ -96,7 +96,7 @@ class Scan:
     def _start(self) -> None:
         self.flags, self.next_flags = self.next_flags, 0
         qmgr = self.qmgr
-        self.ids = list(qmgr.mail_queue.ids(qmgr.process.system.files, self.queue))
+        self.ids = qmgr.mail_queue.ids(qmgr.process.system.files, self.queue)
         self.ids.reverse()
 
     def next(self) -> str | None:
@@ -107,6 +107,7 @@ class Scan:
         if self.next_flags & SCAN_START:
             self._start()
             return self.ids.pop() if self.ids else None
+        self.qmgr.scan_ended(self)
         return None
 
 
@@ -149,9 +150,16 @@ class QueueManager(Program):
         self._first = 0
         self._began = process.now()
         self._next_run: Timer | None = None
+        self._due: int | None = None  #: the moment that the next run is planned for
+        self._retired = False
         self._recover()
         self.incoming.request(SCAN_START)
-        self._deferred_run()
+        self._watch_deferred()
+        due = self._earliest()
+        if due is not None and due <= process.now():
+            self._deferred_run()
+        else:
+            self._plan_run(due)
 
     def seconds(self) -> int:
         """The time in whole seconds."""
@@ -179,6 +187,11 @@ class QueueManager(Program):
             self.deferred.request(deferred)
         yield from self.loop()
 
+    def retire(self) -> None:
+        """The process ends; the one after it looks at the queues when it starts."""
+        self._retired = True
+        self._plan_run(None)
+
     @classmethod
     def input_directory(cls, conf: Conf) -> str:
         """The incoming queue."""
@@ -187,27 +200,30 @@ class QueueManager(Program):
     def _recover(self) -> None:
         """What a queue manager before us left in the active queue begins anew."""
         files, queue = self.process.system.files, self.mail_queue
-        for queue_id in list(queue.ids(files, MAIL_QUEUE_ACTIVE)):
+        for queue_id in queue.ids(files, MAIL_QUEUE_ACTIVE):
             files.touch(queue.open(files, MAIL_QUEUE_ACTIVE, queue_id), self.process.now())
             queue.rename(files, queue_id, MAIL_QUEUE_ACTIVE, MAIL_QUEUE_INCOMING)
 
-    def _deferred_run(self) -> None:
-        """Looks at the deferred queue, and sleeps until the first run that will find something."""
-        due = self._earliest()
-        if due is not None and due <= self.process.now():
-            self.deferred.request(SCAN_START)
-            self.process.system.spawn(self.loop(), "qmgr deferred run")
-        self._sleep(due)
-        path = f"{self.mail_queue.directory}/{MAIL_QUEUE_DEFERRED}"
-        self.process.system.files.watch(path, self._one_more_deferred)
+    # The deferred queue is looked at every ``queue_run_delay``.  A run that would find nothing is
+    # left out: the alarm is set for the first one that has something to do.
 
-    def _sleep(self, due: int | None) -> None:
-        """Sets the alarm for the first of the runs, ``queue_run_delay`` apart, at or after a
-        moment; without one no alarm is needed.
-        """
+    def _deferred_run(self) -> None:
+        """Looks at the deferred queue."""
+        self.deferred.request(SCAN_START)
+        self.process.system.spawn(self.loop(), "qmgr deferred run")
+        self._plan_run(self.process.now())
+
+    def scan_ended(self, scan: Scan) -> None:
+        """A pass over a queue is over: when will there be something to do in the next?"""
+        if scan is self.deferred and not self._retired:
+            self._plan_run(self._earliest())
+
+    def _plan_run(self, due: int | None) -> None:
+        """Sets the alarm for the first run at or after a moment; None: there is no need of any."""
         if self._next_run is not None:
             self._next_run.cancel()
             self._next_run = None
+        self._due = due
         if due is not None:
             delay = self.process.conf.queue_run_delay * 1_000_000
             now = self.process.now()
@@ -215,19 +231,33 @@ class QueueManager(Program):
             at = self._began + (since + delay - 1) // delay * delay
             self._next_run = self.process.system.after((at - now) / 1_000_000, self._deferred_run)
 
-    def _one_more_deferred(self) -> None:
-        self._sleep(self.process.now())
+    def _watch_deferred(self) -> None:
+        path = f"{self.mail_queue.directory}/{MAIL_QUEUE_DEFERRED}"
+        self.process.system.files.watch(path, self._one_more_deferred)
+
+    def _one_more_deferred(self, queue_id: str) -> None:
+        """A file has come into the deferred queue."""
+        if self._retired:
+            return
+        self._watch_deferred()
+        due = self._due_time(queue_id) if mail_queue_id_ok(queue_id) else None
+        if due is not None and (self._due is None or due < self._due):
+            self._plan_run(due)
+
+    def _due_time(self, queue_id: str) -> int | None:
+        """When a scan takes a deferred file: up to a second before its time; None: it is gone."""
+        path = self.mail_queue.path(MAIL_QUEUE_DEFERRED, queue_id)
+        try:
+            mtime = self.process.system.files.stat(path).mtime
+        except FileNotFoundError:
+            return None
+        return mtime // 1_000_000 * 1_000_000 - 1_000_000
 
     def _earliest(self) -> int | None:
-        """When the first deferred file is due, None where there is none.  A scan takes files up to
-        a second before their time.
-        """
-        files, queue = self.process.system.files, self.mail_queue
-        times = [
-            files.stat(queue.path(MAIL_QUEUE_DEFERRED, queue_id)).mtime
-            for queue_id in queue.ids(files, MAIL_QUEUE_DEFERRED)
-        ]
-        return min(times) // 1_000_000 * 1_000_000 - 1_000_000 if times else None
+        """When the first deferred file is due, None where there is none."""
+        ids = self.mail_queue.ids(self.process.system.files, MAIL_QUEUE_DEFERRED)
+        times = [due for queue_id in ids if (due := self._due_time(queue_id)) is not None]
+        return min(times, default=None)
 
     def loop(self) -> Wait[None]:
         """Feeds the active queue, one file from each scan in turn, until the scans are done."""

@@ -6,6 +6,8 @@ decides: ``pattern``, ``!pattern``, ``/file`` (its words stand in its place), ``
 
 from __future__ import annotations
 
+from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 from mta.dict.errors import TableError
@@ -22,6 +24,16 @@ from mta.wire.text import to_text
 _NO_FILE = "non-existent"
 _FLAGS = DICT_FLAG_LOCK | DICT_FLAG_UTF8_REQUEST
 _SUFFIX = f"({O_RDONLY:o},{dict_flags_str(_FLAGS)})"
+
+
+class _Kind(Enum):
+    """What a word of a list is."""
+
+    TEXT = auto()  #: a pattern
+    TABLE = auto()  #: ``type:table``
+    FILE = auto()  #: ``/file``
+    COMMENT = auto()  #: ``#`` and all that follows, to be complained of
+    NOTHING = auto()  #: no pattern after ``!``
 
 
 class Matcher(NamedTuple):
@@ -65,28 +77,23 @@ class MatchList:
     # -- reading
 
     def _parse(self, text: str, positive: bool) -> None:
-        words = split_words(text)
-        for place, word in enumerate(words):
-            if word.startswith("#"):
-                rest = text[text.find(word) + len(word) + 1 :] if place + 1 < len(words) else ""
+        for kind, pattern in _read(text, self._utf8):
+            if not positive:
+                pattern = pattern._replace(positive=not pattern.positive)
+            if kind is _Kind.TEXT:
+                self.patterns.append(pattern)
+            elif kind is _Kind.TABLE:
+                handle = pattern.text + _SUFFIX
+                table = dict_open(self.process, pattern.text, flags=_FLAGS, handle=handle)
+                self.patterns.append(pattern._replace(table=table))
+            elif kind is _Kind.FILE:
+                self._add_file(pattern.text, pattern.positive)
+            elif kind is _Kind.COMMENT:
                 self.process.log.warning(
-                    f"{self.name}: comment at end of line is not supported: {word} {rest}"
+                    f"{self.name}: comment at end of line is not supported: {pattern.text}"
                 )
-                break
-            item = word.lstrip("!")
-            sense = positive if (len(word) - len(item)) % 2 == 0 else not positive
-            if not item:
+            else:
                 self.process.log.fatal(f"{self.name}: no pattern after '!'")
-            self._add(item, sense)
-
-    def _add(self, item: str, positive: bool) -> None:
-        if item.startswith("/"):
-            self._add_file(item, positive)
-        elif is_table(item):
-            table = dict_open(self.process, item, flags=_FLAGS, handle=item + _SUFFIX)
-            self.patterns.append(Pattern(item, positive, table))
-        else:
-            self.patterns.append(Pattern(casefold(item, self._utf8), positive))
 
     def _add_file(self, path: str, positive: bool) -> None:
         try:
@@ -120,27 +127,25 @@ class MatchList:
         folded = [casefold(text, utf8) for text in texts]
         pairs = list(zip(folded, self.matchers, strict=True))
         for pattern in self.patterns:
+            table = pattern.table
             for text, matcher in pairs:
-                if pattern.table is None:
-                    found = self._match_text(text, pattern, matcher)
-                else:
-                    try:
-                        found = yield from matcher.table(pattern.table, text, parent)
-                    except TableError as error:
-                        self._report(f"{pattern.table.name}: table lookup problem")
-                        raise TableError(pattern.table.name) from error
+                try:
+                    if table is None:
+                        found = matcher.text(text, pattern.text, parent)
+                    else:
+                        found = yield from matcher.table(table, text, parent)
+                except PatternError as error:
+                    self._report(error.args[0])
+                    raise TableError(self.name) from error
+                except TableError as error:
+                    assert table is not None
+                    self._report(f"{table.name}: table lookup problem")
+                    raise TableError(table.name) from error
                 if found:
                     self._decide(texts, pattern, pattern.positive)
                     return pattern.positive
         self._decide(texts, None, False)
         return False
-
-    def _match_text(self, text: str, pattern: Pattern, matcher: Matcher) -> bool:
-        try:
-            return matcher.text(text, pattern.text, self.parent)
-        except PatternError as error:
-            self._report(error.args[0])
-            raise TableError(self.name) from error
 
     def _report(self, text: str) -> None:
         if self.fatal:
@@ -158,3 +163,27 @@ class MatchList:
 def is_table(pattern: str) -> bool:
     """Whether a pattern is ``type:table``, and no address in brackets."""
     return not pattern.startswith("[") and ":" in pattern
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str, utf8: bool) -> tuple[tuple[_Kind, Pattern], ...]:
+    """The words of a list; patterns are folded.  Kept, since every process reads the same lists."""
+    found: list[tuple[_Kind, Pattern]] = []
+    words = split_words(text)
+    for place, word in enumerate(words):
+        if word.startswith("#"):
+            rest = text[text.find(word) + len(word) + 1 :] if place + 1 < len(words) else ""
+            found.append((_Kind.COMMENT, Pattern(f"{word} {rest}", True)))
+            break
+        item = word.lstrip("!")
+        positive = (len(word) - len(item)) % 2 == 0
+        if not item:
+            kind = _Kind.NOTHING
+        elif item.startswith("/"):
+            kind = _Kind.FILE
+        elif is_table(item):
+            kind = _Kind.TABLE
+        else:
+            kind, item = _Kind.TEXT, casefold(item, utf8)
+        found.append((kind, Pattern(item, positive)))
+    return tuple(found)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\Z|[ \t\r\n\f\v])")
 _SPACES = " \t\r\n\f\v"
 
 
-@dataclass(frozen=True, slots=True)
-class Dsn:
+class Dsn(NamedTuple):
     """What happened to a recipient.
 
     ``action`` is empty where the agent leaves it to the bounce logger.  ``dtype``/``dtext`` are the

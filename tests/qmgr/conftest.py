@@ -88,7 +88,7 @@ class Site:
 
     def queue(self, name: str) -> list[str]:
         """The queue ids in a queue."""
-        return list(MailQueue("/var/spool/postfix").ids(self.machine.files, name))
+        return MailQueue("/var/spool/postfix").ids(self.machine.files, name)
 
 
 class FakeAgent(Program):
