@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from mta.commands.command import COMMANDS, Command, CommandLog, run_command
+from mta.commands.command import COMMANDS, Command, CommandLog, main_cf_read, run_command
 from mta.commands.result import CommandResult
 from mta.conf.conf import Conf
 from mta.conf.errors import ConfError
@@ -13,6 +13,7 @@ from mta.conf.host import Host
 from mta.conf.main_cf import MainCf, parse_main_cf
 from mta.conf.master_cf import MasterEntry, parse_master_cf
 from mta.conf.version import mail_version
+from mta.dict.indexed import build_warnings, is_alias_table, named_tables
 from mta.lib.log import Log
 from mta.master.master import TAG, Master
 from mta.master.server import Process
@@ -94,9 +95,11 @@ class Postfix:
 
     # -- the mail system as a whole -----------------------------------------------------------
 
-    def start(self) -> bool:
+    def start(self, *, build_tables: bool = False) -> bool:
         """``postfix start``: reads the configuration, makes the queue's directories, starts
         master(8).  False where a fatal error (which was logged) keeps it from starting.
+
+        With ``build_tables`` the log begins with what building the tables has to say.
         """
         read = self._read()
         if read is None:
@@ -105,6 +108,8 @@ class Postfix:
         self._make_directories(conf)
         self.master = Master(self.system, main_cf, entries, conf)
         self.master.control = self
+        if build_tables:
+            self._build_tables(self.master)
         self.master.log.info(
             f"daemon started -- version {mail_version}, configuration {self.config_dir}"
         )
@@ -160,6 +165,22 @@ class Postfix:
             return None
         return main_cf, master_cf.entries, conf
 
+    def _build_tables(self, master: Master) -> None:
+        """The warnings of postmap(1) and postalias(1) about the texts of the indexed tables that
+        the configuration names.  (The texts do for the tables.)
+        """
+        reader = Process(master, "postmap", "postmap", master.pid, master.conf, master.log.tag)
+        for spec in dict.fromkeys(named_tables(reader)):
+            warnings = build_warnings(reader, spec)
+            if warnings is None:
+                continue
+            if warnings or master.main_cf.warnings:
+                program = "postalias" if is_alias_table(reader, spec) else "postmap"
+                tool = master.new_process(program)
+                main_cf_read(tool)
+                for text in warnings:
+                    tool.log.warning(text)
+
     def _make_directories(self, conf: Conf) -> None:
         owner = self.system.accounts.by_name(conf.mail_owner)
         uid, gid = (owner.uid, owner.gid) if owner else (0, 0)
@@ -189,6 +210,8 @@ class Postfix:
         process.log = CommandLog(
             self.system, process.log.tag, process.pid, name, cmd.output, name in QUIET
         )
+        if name not in OWN_READERS:
+            main_cf_read(process)
         return (yield from run_command(cmd))
 
     def _master_for_commands(self) -> Master | None:
@@ -227,5 +250,7 @@ class Postfix:
 
 #: Other names of sendmail(1).
 SENDMAIL = frozenset({"mailq", "newaliases"})
+#: Commands that read ``main.cf`` in a way of their own, or not at all.
+OWN_READERS = frozenset({"postconf", "postfix"})
 #: Commands that do not write to the mail log.
 QUIET = frozenset({"postconf", "postcat", "posttls-finger"})

@@ -315,7 +315,7 @@ class Stage:
         self.started = self._last_line = self.world.now
         self.postfix = Postfix(self.system, configuration.CONFIG_DIRECTORY)
         try:
-            return self.postfix.start()
+            return self.postfix.start(build_tables=True)
         except Fatal:  # the log has it
             return False
         except (OSError, ValueError) as error:  # directories that cannot be made

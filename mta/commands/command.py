@@ -99,6 +99,12 @@ class Command:
         self.args = words
 
 
+def main_cf_read(process: Process) -> None:
+    """The warnings of the process that reads ``main.cf`` (mail_conf_read)."""
+    for warning in process.conf.main.warnings:
+        process.log.warning(warning)
+
+
 Run = Callable[[Command], Wait[int]]
 COMMANDS: dict[str, Run] = {}
 

@@ -35,6 +35,7 @@ from mta.commands.command import (
     Command,
     CommandLog,
     command,
+    main_cf_read,
 )
 from mta.commands.postdrop import postdrop, submit_refused
 from mta.commands.sendmail_input import Submission, SubmissionError
@@ -368,6 +369,8 @@ def _other(cmd: Command, name: str, *args: str) -> Wait[int]:
     if hasattr(log, "name"):
         log.name = name
     log.tag = f"{cmd.process.conf.syslog_name}/{name}"
+    if name != "postfix":
+        main_cf_read(cmd.process)
     return (yield from run(cmd))
 
 
@@ -383,6 +386,7 @@ def _enqueue(cmd: Command, options: Options) -> Wait[int]:
     process.log = CommandLog(
         process.system, process.log.tag, process.pid, "postdrop", cmd.output, quiet=False
     )
+    main_cf_read(process)
     who = f"{submission.saved_sender}({cmd.user.uid})"
     try:
         status = yield from postdrop(process, cmd.user, records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mta.commands.command import Command
+from mta.commands.command import Command, main_cf_read
 from mta.commands.postdrop import Drop
 from mta.lib.requests import CLEANUP_STAT_WRITE, CleanupMessage, CleanupReply
 from mta.master.server import Process
@@ -102,6 +102,7 @@ def stand_alone(cmd: Command) -> Wait[int]:
     master = cmd.process.master
     process = master.new_process("smtpd")
     postdrop = master.new_process("postdrop")
+    main_cf_read(process)
     stream = StandardStream(process.system, cmd.stdin)
 
     def open_message(session: Session) -> Wait[Destination]:

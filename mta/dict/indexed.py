@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -329,23 +329,28 @@ def _warn_if_older(process: TableProcess, table: IndexedDict, name: str, file: s
 class _Built(NamedTuple):
     entries: dict[str, str]
     lines: dict[str, int]
+    warnings: list[str]
 
 
 @lru_cache(maxsize=64)
-def _build(data: bytes, aliases: bool, utf8: bool) -> _Built:
+def _build(data: bytes, path: str, shown: str, aliases: bool, utf8: bool) -> _Built:
     """What postmap or postalias make of a text: keys folded, the first of equal ones."""
     entries: dict[str, str] = {}
     lines: dict[str, int] = {}
+    warnings: list[str] = []
     parse = postalias_entries if aliases else postmap_entries
-    for entry in parse(data, "", utf8):
+    for entry in parse(data, path, utf8):
+        warnings += entry.warnings
         if entry.usable:
             key = casefold(entry.key, utf8)
             if key not in entries:
                 entries[key] = entry.value
                 lines[key] = entry.number
+            else:
+                warnings.append(f'{shown}: duplicate entry: "{key}"')
     if aliases:
         entries.setdefault("@", "@")
-    return _Built(entries, lines)
+    return _Built(entries, lines, warnings)
 
 
 def _from_text(process: TableProcess, kind: str, name: str, flags: int) -> IndexedDict | None:
@@ -363,13 +368,29 @@ def _from_text(process: TableProcess, kind: str, name: str, flags: int) -> Index
     shown = name + form.suffix if form.named_by_file else name
     table = IndexedDict(process, kind, shown, flags, path + form.suffix, file)
     utf8 = bool(process.conf.smtputf8_enable)
-    built = _build(bytes(file.data), is_alias_table(process, f"{kind}:{name}"), utf8)
+    aliases = is_alias_table(process, f"{kind}:{name}")
+    built = _build(bytes(file.data), name, shown, aliases, utf8)
     table.entries, table.lines = built.entries, built.lines
     return table
 
 
-def _is_named(process: TableProcess, kind: str, name: str) -> bool:
-    """Whether main.cf or master.cf name a table."""
+def build_warnings(process: TableProcess, spec: str) -> Sequence[str] | None:
+    """What postmap or postalias would say of the text of ``type:/path``; None where there is no
+    text, or the table has been built.
+    """
+    kind, _, name = spec.partition(":")
+    form = _KINDS[kind]
+    files, path = process.system.files, absolute_path(process, name)
+    if files.exists(path + form.suffix) or not files.exists(path):
+        return None
+    shown = name + form.suffix if form.named_by_file else name
+    utf8 = bool(process.conf.smtputf8_enable)
+    data = bytes(files.open(path).data)
+    return _build(data, name, shown, is_alias_table(process, spec), utf8).warnings
+
+
+def named_tables(process: TableProcess) -> Iterator[str]:
+    """``type:/path`` of the indexed tables that main.cf and master.cf name, in their order."""
     directory = str(process.conf.config_directory)
     for file in ("main.cf", "master.cf"):
         try:
@@ -377,9 +398,11 @@ def _is_named(process: TableProcess, kind: str, name: str) -> bool:
         except OSError:
             continue
         for found in _INDEXED.finditer(text):
-            if found[1] == kind and _CONFIG_DIRECTORY.sub(directory, found[2]) == name:
-                return True
-    return False
+            yield f"{found[1]}:{_CONFIG_DIRECTORY.sub(directory, found[2])}"
+
+
+def _is_named(process: TableProcess, kind: str, name: str) -> bool:
+    return f"{kind}:{name}" in named_tables(process)
 
 
 def is_alias_table(process: TableProcess, spec: str) -> bool:

@@ -70,7 +70,7 @@ class _ChildError(Exception):
 
 def pipe_command(process: Process, job: Job, message: bytes) -> Wait[PipeResult]:
     """Runs a command with a message on its standard input."""
-    name = job.command or job.argv[0]
+    name = job.argv[0] if job.argv else job.command
     try:
         result: ProgramResult = yield from _run(process, job, message)
     except TimedOut:

@@ -140,3 +140,10 @@ def test_a_directory_that_is_missing_makes_mail_wait(make_site: Any) -> None:
     site.lab.log.one(
         'fatal: cannot change directory to "/none/alice" for uid=1001 gid=1001: No such file or '
     )
+
+
+def test_a_bar_alone_is_a_command_that_does_nothing(make_site: Any) -> None:
+    site = make_site("bar: |\n")
+    assert site.send("bar@example.org") == [
+        "bar@example.org local 2.0.0 sent (delivered to command: )"
+    ]
