@@ -163,7 +163,7 @@ class Pickup(Program):
         else:
             flags |= smtputf8_autodetect(process, "sendmail")
         try:
-            message = yield from cleanup_open(process, flags)
+            message = yield from cleanup_open(process, flags, patient=True)
         except Gone:
             return False
         copy = _Copy(process, message, f"{MAIL_QUEUE_MAILDROP}/{name}", stat, requeued)

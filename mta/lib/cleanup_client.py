@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mta.lib.mail_connect import call_wait
 from mta.lib.requests import CleanupMessage, CleanupOpen, CleanupReply
 from mta.system import Wait
 
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
     from mta.master.server import Process
 
 
-def cleanup_open(process: Process, flags: int, service: str = "") -> Wait[CleanupMessage]:
-    """Asks cleanup(8) for a queue file: its queue id and the place for its records.
+def cleanup_open(process: Process, flags: int, *, patient: bool = False) -> Wait[CleanupMessage]:
+    """Asks cleanup(8) for a queue file: its queue id and the place for its records.  ``patient``:
+    a service that is not there is waited for (see :mod:`mta.lib.mail_connect`).
     Raises Gone where the service fails.  Every message must be finished.
     """
-    name = service or process.conf.cleanup_service_name
-    message: CleanupMessage = yield from process.call(name, CleanupOpen(flags))
+    name = process.conf.cleanup_service_name
+    request = CleanupOpen(flags)
+    message: CleanupMessage
+    if patient:
+        message = yield from call_wait(process, name, request, "public")
+    else:
+        message = yield from process.call(name, request)
     return message
 
 

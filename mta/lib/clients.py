@@ -2,7 +2,7 @@
 
 Every function talks to a service by its name in master.cf (``rewrite_service_name`` and friends).
 Where a service's process dies over a request, the client behaves as Postfix's client library does:
-it warns, waits and asks again where the answer is needed (rewrite, resolve), or gives up.
+it warns, waits and asks again where the answer is needed (rewrite, resolve, verify), or gives up.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from mta.dict.errors import TableError
+from mta.lib.mail_connect import NOBODY, call_wait
 from mta.lib.requests import (
     FLUSH_STAT_DENY,
     FLUSH_STAT_FAIL,
     REWRITE_NONE,
-    VRFY_STAT_FAIL,
     AnvilReply,
     AnvilRequest,
     FlushServiceRequest,
@@ -38,12 +38,17 @@ _STANDARD = re.compile(
 )
 
 
+_ANVIL_TRIES = 2
+#: What may happen once without a word.
+_USUAL = ("Broken pipe", "No such file or directory", "Connection reset by peer")
+
+
 def _ask(process: Process, service: str, request: Any) -> Wait[Any]:
     """Asks until there is an answer; from the second failure on with a warning, 1 s apart."""
     count = 0
     while True:
         try:
-            return (yield from process.call(service, request))
+            return (yield from call_wait(process, service, request))
         except Gone as gone:
             count += 1
             if count > 1 or gone.args[0] not in ("Broken pipe", "No such file or directory"):
@@ -92,33 +97,32 @@ def resolve_local(process: Process, domain: str) -> Wait[bool]:
 def verify_query(process: Process, address: str) -> Wait[VerifyReply]:
     """What the verify(8) cache knows of an address; it probes where it knows nothing."""
     service = process.conf.address_verify_service_name
-    try:
-        reply = yield from process.call(service, VerifyQuery(address))
-    except Gone as gone:
-        process.log.warning(f"problem talking to service {service}: {gone.args[0]}")
-        return VerifyReply(VRFY_STAT_FAIL)
-    return cast(VerifyReply, reply)
+    return cast(VerifyReply, (yield from _ask(process, service, VerifyQuery(address))))
 
 
 def verify_update(process: Process, address: str, rcpt_status: int, text: str) -> Wait[int]:
     """Tells verify(8) the outcome of a probe: VRFY_STAT_*."""
-    try:
-        reply = yield from process.call(
-            process.conf.address_verify_service_name, VerifyUpdate(address, rcpt_status, text)
-        )
-    except Gone:
-        return VRFY_STAT_FAIL
+    service = process.conf.address_verify_service_name
+    reply = yield from _ask(process, service, VerifyUpdate(address, rcpt_status, text))
     return cast(VerifyReply, reply).request
 
 
 def anvil(process: Process, kind: str, ident: str) -> Wait[AnvilReply | None]:
-    """Counts an event of a client; None where the service fails."""
-    try:
-        reply = yield from process.call("anvil", AnvilRequest(kind, ident))
-    except Gone as gone:
-        process.log.warning(f"problem talking to service private/anvil: {gone.args[0]}")
-        return None
-    return cast(AnvilReply | None, reply)
+    """Counts an event of a client; None where the service fails twice."""
+    for attempt in range(_ANVIL_TRIES):
+        if attempt:
+            yield process.system.sleep(1)
+        try:
+            reply = yield from process.call("anvil", AnvilRequest(kind, ident))
+        except Gone as gone:
+            if gone.args[0] in NOBODY:
+                process.log.warning(f"connect to private/anvil: {gone.args[0]}")
+            last = attempt + 1 == _ANVIL_TRIES
+            if last or gone.args[0] not in _USUAL:
+                process.log.warning(f"problem talking to server private/anvil: {gone.args[0]}")
+        else:
+            return cast(AnvilReply | None, reply)
+    return None
 
 
 def flush_site(process: Process, kind: str, site: str = "", queue_id: str = "") -> Wait[int]:

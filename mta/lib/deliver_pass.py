@@ -6,17 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mta.lib.delivery_status import NO_RELAY_AGENT, defer_append
+from mta.lib.mail_connect import mail_connect_wait
 from mta.lib.recipient import Recipient
 from mta.lib.requests import DEL_REQ_TRACE_FLAGS_MASK, DeliverReply, DeliverRequest
 from mta.system import Gone, Wait
 from mta.wire.dsn import Dsn
 
 if TYPE_CHECKING:
-    from mta.master.master import Connection
     from mta.master.server import Process
-
-_ATTEMPTS = 10
-_DELAY = 10  #: seconds between attempts
 
 
 def deliver_pass(
@@ -52,20 +49,3 @@ def deliver_pass(
             )
         )
     return not reply.deferred
-
-
-def mail_connect_wait(process: Process, service: str) -> Wait[Connection]:
-    """Gets hold of a process of a private service, patiently (mail_connect_wait(3)).  It is fatal
-    when that keeps failing.
-    """
-    count = 0
-    while True:
-        try:
-            return (yield from process.connect(service))
-        except Gone as gone:
-            text = f"connect #{count + 1} to subsystem private/{service}: {gone.args[0]}"
-            if count >= _ATTEMPTS:
-                process.log.fatal(text)
-            process.log.warning(text)
-        count += 1
-        yield process.system.sleep(_DELAY)

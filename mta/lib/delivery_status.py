@@ -6,12 +6,14 @@ whether the recipient is finished (True) or stays in the queue (False).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mta.lib.clients import flush_site, verify_update
 from mta.lib.dsn_filter import dsn_filter
 from mta.lib.log_adhoc import log_adhoc
+from mta.lib.mail_connect import call_wait
 from mta.lib.recipient import DSN_NOTIFY_DELAY, DSN_NOTIFY_SUCCESS, MsgStats, Recipient
 from mta.lib.requests import (
     BOUNCE_FLAG_CLEAN,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from mta.master.server import Process
 
 NO_RELAY_AGENT = "none"
+
+_Tell = Callable[["Process", str, AppendRequest | FlushRequest], Wait[bool]]
 
 
 @dataclass(slots=True)
@@ -300,14 +304,18 @@ def bounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """
     if process.conf.soft_bounce:
         return False
-    return (yield from abounce_flush(process, request))
+    return (yield from _flushed(process, request, _tell))
 
 
 def abounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """The same in the queue manager, which does not ask for ``soft_bounce``: there is a logfile
     only where a delivery agent has decided to bounce (abounce_flush(3)).
     """
-    if (yield from _tell(process, process.conf.bounce_service_name, request)):
+    return (yield from _flushed(process, request, _tell_patiently))
+
+
+def _flushed(process: Process, request: FlushRequest, tell: _Tell) -> Wait[bool]:
+    if (yield from tell(process, process.conf.bounce_service_name, request)):
         return True
     if not request.flags & BOUNCE_FLAG_CLEAN:
         process.log.info(f"{request.queue_id}: status=deferred (bounce failed)")
@@ -316,12 +324,12 @@ def abounce_flush(process: Process, request: FlushRequest) -> Wait[bool]:
 
 def defer_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """Sends a bounce from the defer logfile: the message is too old (defer_flush(3))."""
-    return (yield from _tell(process, process.conf.defer_service_name, request))
+    return (yield from _tell_patiently(process, process.conf.defer_service_name, request))
 
 
 def defer_warn(process: Process, request: FlushRequest) -> Wait[bool]:
     """Sends a delay warning; the defer logfile stays (defer_warn(3))."""
-    return (yield from _tell(process, process.conf.defer_service_name, request))
+    return (yield from _tell_patiently(process, process.conf.defer_service_name, request))
 
 
 def trace_append(
@@ -340,7 +348,7 @@ def trace_append(
 
 def trace_flush(process: Process, request: FlushRequest) -> Wait[bool]:
     """Sends the delivery report and drops the trace logfile (trace_flush(3))."""
-    if (yield from _tell(process, process.conf.trace_service_name, request)):
+    if (yield from _tell_patiently(process, process.conf.trace_service_name, request)):
         return True
     if not request.flags & BOUNCE_FLAG_CLEAN:
         process.log.info(f"{request.queue_id}: status=deferred (trace failed)")
@@ -351,5 +359,15 @@ def _tell(process: Process, service: str, request: AppendRequest | FlushRequest)
     """One request to bounce(8) under one of its names; whether it was done."""
     try:
         return bool((yield from process.call(service, request)))
+    except Gone:
+        return False
+
+
+def _tell_patiently(
+    process: Process, service: str, request: AppendRequest | FlushRequest
+) -> Wait[bool]:
+    """The same where a service that is not there is waited for (abounce(3))."""
+    try:
+        return bool((yield from call_wait(process, service, request)))
     except Gone:
         return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mta.lib.mail_connect import NOBODY
 from mta.system import Gone, Stream, Wait
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _ask(process: Process, request: Request) -> Wait[ScacheFound | None]:
             found: ScacheFound | None = yield from process.call(service, request)
             return found
         except Gone as gone:
+            if gone.args[0] in NOBODY:
+                process.log.warning(f"connect to private/{service}: {gone.args[0]}")
             if gone.args[0] not in ("Broken pipe", "No such file or directory"):
                 process.log.warning(f"problem talking to service private/{service}: {gone.args[0]}")
         tries += 1

@@ -51,7 +51,7 @@ class CleanupDestination:
 def open_cleanup(process: Process, flags: int) -> Wait[Destination]:
     """A new message.  Logs a fatal error, and raises Fatal, where cleanup(8) is not there."""
     try:
-        message = yield from cleanup_open(process, flags)
+        message = yield from cleanup_open(process, flags, patient=True)
     except Gone:
         process.log.fatal(
             f"unable to connect to the public {process.conf.cleanup_service_name} service"
