@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from postlab.relay.targets import Targets
-
-USER = "user"
+from postlab.relay.targets import USER, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,10 @@ FORMS = (
     Form("colon in the local part", lambda u, d, own: f"<{own}:{u}@{d}>"),
     Form("address after a space", lambda u, d, own: f"<{own} {u}@{d}>"),
     Form("extension", lambda u, d, own: f"<{u}+{d}@{own}>"),
+    Form("equals sign for the at sign", lambda u, d, own: f"<{u}={d}@{own}>"),
+    Form("underscore for the at sign", lambda u, d, own: f"<{u}_{d}@{own}>"),
+    Form("hyphen for the at sign", lambda u, d, own: f"<{u}-{d}@{own}>"),
+    Form("number sign for the at sign", lambda u, d, own: f"<{u}#{d}@{own}>"),
     Form("two addresses in brackets", lambda u, d, own: f"<{u}@{own},{u}@{d}>"),
 )
 #: Where the mail is for elsewhere, and nothing hides it.
@@ -90,7 +92,6 @@ PLAIN = (
     Form("subdomain", lambda u, d, own: f"<{u}@sub.{d}>"),
     Form("address with an extension", lambda u, d, own: f"<{u}+x@{d}>"),
     Form("a domain that lists this host as its mail server", lambda u, d, own: f"<{u}@mx.{d}>"),
-    Form("own domain below the other", lambda u, d, own: f"<{u}@{own}.{d}>"),
 )
 
 
@@ -115,6 +116,8 @@ def _family(targets: Targets) -> Iterator[Probe]:
         recipient = form.build(USER, outside, home)
         yield replace(base, form=form.words, recipient=recipient)
     senders = {"": base.sender, ", null sender": "<>", ", local sender": f"<postmaster@{home}>"}
+    for domain in dict.fromkeys((home, targets.hostname, *targets.own)):
+        yield from (p for p in _look_alikes(base, domain) if not targets.is_own(p.domain))
     for own, kind in _places(targets):
         for form in FORMS:
             recipient = form.build(USER, outside, own)
@@ -122,6 +125,17 @@ def _family(targets: Targets) -> Iterator[Probe]:
             for what, sender in senders.items():
                 yield replace(base, form=words + what, recipient=recipient, sender=sender)
     yield from _suggestions(base, targets)
+
+
+def _look_alikes(base: Probe, own: str) -> Iterator[Probe]:
+    """Names elsewhere that a list that is too generous takes for an own domain."""
+    for words, domain in (
+        ("own domain below the other", f"{own}.{base.domain}"),
+        ("a name that begins like an own domain", f"{own}x.test"),
+        ("a name that ends like an own domain", f"x{own}"),
+        ("an own domain with another letter for its dot", own.replace(".", "x") + ".test"),
+    ):
+        yield replace(base, form=words, recipient=f"<{USER}@{domain}>", domain=domain)
 
 
 def _places(targets: Targets) -> Iterator[tuple[str, str]]:
@@ -166,6 +180,8 @@ def _introductions(base: Probe, targets: Targets) -> Iterator[Probe]:
 
 def _suggestions(base: Probe, targets: Targets) -> Iterator[Probe]:
     """What the tables name."""
+    for address, pattern in targets.hidden:
+        yield replace(base, form=f"an address for the pattern {pattern}", recipient=f"<{address}>")
     for domain in targets.domains:
         there = replace(base, recipient=f"<{USER}@{domain}>", domain=domain)
         yield replace(there, form=f"recipient at {domain}")

@@ -14,6 +14,7 @@ from mta.conf.main_cf import parse_main_cf
 from mta.util.parens import split_words
 from postlab.facts import Facts
 from postlab.folder import CONFIG_DIRECTORY, ConfigFolder
+from postlab.relay.patterns import hidden_ways
 
 #: The parameters that say which domains are the mail system's own, by address class.
 CLASSES = {
@@ -22,6 +23,8 @@ CLASSES = {
     "virtual mailbox": ("virtual_mailbox_domains",),
     "relay": ("relay_domains",),
 }
+#: The local part of the stranger's recipients.
+USER = "user"
 #: So many suggestions of one kind are taken up.
 MOST = 60
 
@@ -53,6 +56,8 @@ class Targets:
     users: list[str] = field(default_factory=list)  #: local parts of tables
     known: list[str] = field(default_factory=list)  #: addresses in its own domains, of tables
     hosts: list[str] = field(default_factory=list)  #: next hops: ``[host]`` or ``[host]:port``
+    #: What follows ``RCPT TO:`` where a table of patterns is to make an address elsewhere of it.
+    hidden: list[tuple[str, str]] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)  #: DNS lists, which list nobody
     networks: list[str] = field(default_factory=list)  #: the words of mynetworks
     delimiter: str = ""  #: recipient_delimiter
@@ -85,6 +90,12 @@ class Targets:
         hops = dict.fromkeys(m[0] for m in _HOP.finditer(everything))
         relayhost = _value(conf, "relayhost").lower()
         targets.hosts = list(hops | ({relayhost: None} if relayhost else {}))[:MOST]
+        ways = {
+            address: pattern
+            for text in texts.values()
+            for address, pattern in hidden_ways(text, USER, targets.outside)
+        }
+        targets.hidden = list(ways.items())[:MOST]
         return targets
 
     def _named(self, texts: dict[str, str]) -> None:
@@ -157,7 +168,10 @@ def _members(value: str, texts: dict[str, str]) -> Iterator[str]:
         if path.startswith("/"):
             for line in texts.get(path, "").splitlines():
                 key = line.split()[0] if line.strip() and line[0] not in " \t" else ""
-                yield from _domains(key.rpartition("@")[2])
+                if key.startswith("/"):
+                    yield from _pattern_domains(key)
+                else:
+                    yield from _domains(key.rpartition("@")[2])
         else:
             yield from _domains(word)
 
@@ -165,6 +179,12 @@ def _members(value: str, texts: dict[str, str]) -> Iterator[str]:
 def _domains(word: str) -> Iterator[str]:
     if re.fullmatch(rf"\.?{_NAME}|localhost", word) and not _NUMBERS.fullmatch(word):
         yield word.lstrip(".").lower()
+
+
+def _pattern_domains(pattern: str) -> Iterator[str]:
+    """The names that can be read in a pattern."""
+    for name in re.findall(_NAME, pattern.replace("\\.", ".").replace("\\", " ")):
+        yield from _domains(name)
 
 
 def _value(conf: Conf, name: str) -> str:

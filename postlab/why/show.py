@@ -61,6 +61,9 @@ def _decisions(decisions: list[Decision], words: Words, indent: str) -> Iterator
 
 def _list_title(decision: Decision, words: Words) -> str:
     name = str(decision.facts["list"])
+    source, _, value = name.partition(" ")
+    if value:
+        return f"{source} says {value}, which is a list of restrictions:"
     place = words.places.parameter(name, str(decision.facts.get("service", "")))
     where = str(place) if place.file else "Postfix's default"
     return f"{name} ({where})"
@@ -71,7 +74,7 @@ def _restriction(decision: Decision, words: Words, indent: str) -> Iterator[str]
     where = f"  [{place}]" if place.file else ""
     yield f"{indent}{words.title(decision)}{where}"
     inner = [child for child in decision.children if child.kind == "restriction"]
-    for line in words.asked([c for c in decision.children if c.kind != "restriction"]):
+    for line in words.grounds(decision):
         yield f"{indent}   {line}"
     yield from _decisions(inner, words, indent + "   ")
     yield f"{indent}   -> {words.verdict(decision)}"
@@ -102,7 +105,7 @@ def conclusion(story: Story, words: Words) -> Iterator[str]:
     purpose = meaning(str(facts["restriction"]))
     if purpose:
         yield f"  {facts['restriction']} {purpose}."
-    for line in words.asked([c for c in decision.children if c.kind != "restriction"])[-2:]:
+    for line in words.grounds(decision, last=2):
         yield f"  Here: {line}"
     code = code_parameter(str(facts["restriction"]))
     if code:
@@ -153,6 +156,7 @@ def _data(decision: Decision, words: Words) -> dict[str, Any]:
         data["at"] = {"file": place.file, "line": place.line}
     if decision.kind == "restriction":
         data["meaning"] = meaning(str(decision.facts["restriction"]))
+        data["circumstance"] = words.circumstance(decision)
         data["asked"] = [_data(child, words) for child in decision.children]
     return data
 

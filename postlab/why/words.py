@@ -20,6 +20,7 @@ from mta.lib.requests import (
     RESOLVE_FLAG_FAIL,
     RESOLVE_FLAG_ROUTED,
 )
+from postlab.why.circumstances import circumstance
 from postlab.why.meanings import meaning
 from postlab.why.places import NOWHERE, Place, Places
 from postlab.why.story import Decision
@@ -96,8 +97,26 @@ class Words:
     def title(self, decision: Decision) -> str:
         """A restriction as it stands in its list."""
         facts = decision.facts
-        word = f"{facts['restriction']} {facts['argument']}".rstrip()
+        word, argument = str(facts["restriction"]), str(facts["argument"])
+        if argument == word:
+            word = f"{word} (a restriction class)"
+        elif argument:
+            word = f"{word} {argument}"
         return f"warn_if_reject {word}" if facts.get("test") else word
+
+    def circumstance(self, decision: Decision) -> str:
+        """What a restriction had before it; empty where it looks at nothing."""
+        return circumstance(str(decision.facts["restriction"]), decision.facts["inputs"])
+
+    def grounds(self, decision: Decision, last: int = 0) -> list[str]:
+        """What a restriction went by: what it asked (the ``last`` lines of it, 0: all), and what
+        it had before it where that does not tell it.
+        """
+        asked = self.asked([c for c in decision.children if c.kind != "restriction"])[-last:]
+        if asked and "login" not in str(decision.facts["restriction"]).lower():
+            return asked
+        circumstance = self.circumstance(decision)
+        return [circumstance, *asked] if circumstance else asked
 
     def verdict(self, decision: Decision) -> str:
         """What comes of a restriction."""

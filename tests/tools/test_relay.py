@@ -11,6 +11,7 @@ import pytest
 from postlab.folder import ConfigFolder
 from postlab.relay import RelayReport, prove
 from postlab.relay.command import run_relay
+from postlab.relay.patterns import sample
 from postlab.relay.probes import family
 from postlab.relay.targets import Targets
 
@@ -85,6 +86,31 @@ HOLES: dict[str, tuple[str, dict[str, str], list[str]]] = {
         {},
         ["MAIL FROM:<a>", "RCPT TO:<a@outside.test>", "DATA"],
     ),
+    "addresses for elsewhere in the local part": (
+        OWN + "myhostname = mx.example.org\nvirtual_alias_maps = regexp:/etc/postfix/virtual\n",
+        {"virtual": "/^([^@]*)-at-([^@]*)@example\\.org$/ $1@$2\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a-at-outside.test@example.org>", "DATA"],
+    ),
+    "an equals sign for the at sign": (
+        OWN + "recipient_canonical_maps = pcre:/etc/postfix/rcpt\n",
+        {"rcpt": "/(.*)=(.*)@/ $(1)@${2}\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a=outside.test@localhost>", "DATA"],
+    ),
+    "a pattern for relay_domains without an end": (
+        OWN + "relay_domains = pcre:/etc/postfix/relay\n",
+        {"relay": "/^backup\\.test/ x\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a@backup.testx.test>", "DATA"],
+    ),
+    "a pattern for relay_domains without a beginning": (
+        OWN + "relay_domains = pcre:/etc/postfix/relay\n",
+        {"relay": "/backup\\.test$/ x\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a@xbackup.test>", "DATA"],
+    ),
+    "a dot in a pattern for relay_domains": (
+        OWN + "relay_domains = pcre:/etc/postfix/relay\n",
+        {"relay": "/^backup.test/ x\n"},
+        ["MAIL FROM:<>", "RCPT TO:<a@backupxtest.test>", "DATA"],
+    ),
     "OK for a HELO name": (
         ONLY_RECIPIENT + "check_helo_access hash:/etc/postfix/helo, reject_unauth_destination\n",
         {"helo": "trusted.test OK\n"},
@@ -104,6 +130,24 @@ def test_a_hole_is_found_and_made_small(
     said = [line[3:] for line in report.smallest.transcript if line.startswith("C: ")]
     assert said == [*commands, "<2 lines>", "QUIT"]
     assert "OPEN RELAY" in next(report.lines())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "groups", "text"),
+    [
+        (r"^(.*)=(.*)@own\.test$", {1: "u", 2: "d"}, "u=d@own.test"),
+        (r"^([^@]+)\+at\+([^@]+)@", {1: "u", 2: "d"}, "u+at+d@"),
+        (r"^(?:a|b)-(x|y)(z)?@$", {}, "a-xz@"),
+        (r"^[0-9]{3}\d\w+[a-c]@(?!x)", {}, "1111xa@"),
+        (r"^a{0}b{0,0}c{0,2}d{2,}e{,3}@", {}, "cdde@"),
+        (r"^((.*)_(.*))@x$", {2: "u", 3: "d"}, "u_d@x"),
+        (r"(unclosed", {}, None),
+        (r"^[unclosed", {}, None),
+        (r"^a$b", {}, None),
+    ],
+)
+def test_a_text_for_a_pattern(pattern: str, groups: dict[int, str], text: str | None) -> None:
+    assert sample(pattern, groups) == text
 
 
 def test_names_of_tables_are_tried_in_every_role(tmp_path: Path) -> None:
