@@ -213,16 +213,9 @@ class _Terminal(Terminal):
         super().__init__("postconf")
         self.out = write
 
-    def write(self, text: str) -> None:
-        """Standard output."""
-        self.out(1, to_bytes(text))
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def message(self, text: str) -> None:
-        """A line on standard error output."""
-        self.out(2, to_bytes(f"postconf: {printable(text)}\n"))
+    def emit(self, stream: int, data: bytes) -> None:
+        """Writes."""
+        self.out(stream, data)
 
 
 def stock_folder() -> ConfigFolder:
@@ -236,15 +229,13 @@ def run_postconf(arguments: Sequence[str], write: Write = write_out) -> int:
     """``postlab postconf``: the exit status.  Without ``-c`` the configuration is the stock one."""
     directory = parse_arguments(arguments, "cCo").options.get("c")
     try:
-        folder = stock_folder() if directory is None else ConfigFolder.load(directory)
-    except FolderError as error:
-        write(2, to_bytes(f"postconf: fatal: {error}\n"))
-        return 1
+        folder = stock_folder() if not directory else ConfigFolder.load(directory)
+    except FolderError:
+        # Whatever needs the file says that it is not there.
+        folder = ConfigFolder(Path(CONFIG_DIRECTORY), CONFIG_DIRECTORY)
     machine = ToolMachine(folder, write)
 
-    def templates(
-        expand: bool, main: MainCf, overrides: dict[str, str]
-    ) -> tuple[int, str]:
+    def templates(expand: bool, main: MainCf, overrides: dict[str, str]) -> tuple[int, str]:
         """What bounce(8) shows."""
         process = machine.process("bounce", overrides, name="bounce")
         process.conf = process.conf.for_process("bounce", main, overrides)
@@ -366,5 +357,3 @@ def stdin_bytes(arguments: Sequence[str]) -> bytes:
     options = parse_arguments(arguments, "cdq").options
     wanted = "i" in options or "-" in (options.get("q"), options.get("d"))
     return sys.stdin.buffer.read() if wanted else b""
-
-

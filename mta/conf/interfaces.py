@@ -99,9 +99,7 @@ def mynetworks(conf: Conf, style: str) -> str:
     except NameMaskError as error:
         raise ConfError(error.args[0]) from None
     if mask.bit_count() != 1:
-        raise ConfError(
-            f"bad mynetworks_style value: {conf.mynetworks_style}; specify exactly one value"
-        )
+        raise ConfError(f"bad mynetworks_style value: {style}; specify exactly one value")
     networks = dict.fromkeys(_network(interface, mask) for interface in conf.own_interfaces)
     return "".join(network + " " for network in networks)
 

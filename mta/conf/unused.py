@@ -68,30 +68,6 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         postmulti_start_commands postmulti_stop_commands
         """,
     ),
-    (
-        Kind.NO_PROGRAM,
-        "postscreen",
-        """
-        dnsblog_service_name postscreen_access_list postscreen_bare_newline_action
-        postscreen_bare_newline_enable postscreen_bare_newline_ttl postscreen_blacklist_action
-        postscreen_cache_cleanup_interval postscreen_cache_map postscreen_cache_retention_time
-        postscreen_client_connection_count_limit postscreen_command_count_limit
-        postscreen_command_filter postscreen_command_time_limit postscreen_disable_vrfy_command
-        postscreen_discard_ehlo_keyword_address_maps postscreen_discard_ehlo_keywords
-        postscreen_dnsbl_action postscreen_dnsbl_reply_map postscreen_dnsbl_sites
-        postscreen_dnsbl_threshold postscreen_dnsbl_timeout postscreen_dnsbl_ttl
-        postscreen_dnsbl_whitelist_threshold postscreen_enforce_tls postscreen_expansion_filter
-        postscreen_forbidden_commands postscreen_greet_action postscreen_greet_banner
-        postscreen_greet_ttl postscreen_greet_wait postscreen_helo_required
-        postscreen_non_smtp_command_action postscreen_non_smtp_command_enable
-        postscreen_non_smtp_command_ttl postscreen_pipelining_action postscreen_pipelining_enable
-        postscreen_pipelining_ttl postscreen_post_queue_limit postscreen_pre_queue_limit
-        postscreen_reject_footer postscreen_tls_security_level postscreen_upstream_proxy_protocol
-        postscreen_upstream_proxy_timeout postscreen_use_tls postscreen_watchdog_timeout
-        postscreen_whitelist_interfaces smtpd_service_name
-        """,
-    ),
-    (Kind.NO_PROGRAM, "dnsblog", "dnsblog_reply_delay"),
     (Kind.NO_PROGRAM, "oqmgr", "qmgr_fudge_factor"),
     (
         Kind.NO_PROGRAM,

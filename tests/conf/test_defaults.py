@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not FACTS.exists(), reason="Postfix's test data 
 
 HOST = Host("host.example")
 
+
 def test_all_860_parameters_have_their_names_and_defaults() -> None:
     ignored = {
         line.split("#")[0].strip()

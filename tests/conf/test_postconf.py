@@ -253,3 +253,33 @@ def test_all_defaults_are_860_and_more_with_other_transports() -> None:
     more = dump_defaults(HOST, stock + "mine unix - - n - - pipe\nits unix - - n - - spawn\n")
     assert len(more) == 860 + 16 + 1
     assert more["mine_time_limit"] == "$command_time_limit"
+
+
+@pytest.mark.parametrize(
+    ("main", "wanted", "shown"),
+    [
+        ("myhostname = $mydomain\n", "mydomain", "mydomain = localdomain\n"),
+        ("myhostname = a.$mydomain\n", "mydomain", "mydomain =\n"),
+        ("mydomain = $myhostname\n", "myhostname", "myhostname = mx.example.com\n"),
+        (
+            "inet_protocols = $$ more\n",
+            "mynetworks",
+            'unknown inet_protocols value "$" in "$ more"',
+        ),
+        ("mynetworks_style = $nothing\n", "mynetworks", "bad mynetworks_style value: ; specify"),
+        ("myhostname = $a\na = $myorigin\n", "myorigin", "fatal: macro processing error"),
+    ],
+)
+def test_defaults_that_hang_on_each_other(main: str, wanted: str, shown: str) -> None:
+    assert shown in show("-x", wanted, main=main)
+
+
+def test_a_fatal_error_comes_instead_of_what_was_held_back() -> None:
+    text = show("-x", "myorigin", "a", main="a = $b\nb = $a\n")
+    assert "myorigin" not in text
+    assert text.endswith("fatal: macro processing error\n")
+
+
+def test_the_first_argument_of_a_command_loses_its_braces() -> None:
+    shown = show("-M", master="x unix - n n - - pipe {a b} {c d}\n")
+    assert shown.rstrip().endswith("pipe a b {c d}")

@@ -8,7 +8,7 @@ from enum import Flag, auto
 from functools import cache
 from typing import Protocol
 
-from mta.conf import interfaces, startup
+from mta.conf import interfaces
 from mta.conf.conf import PARAMETERS, Conf
 from mta.conf.errors import ConfError
 from mta.conf.host import Host
@@ -16,7 +16,7 @@ from mta.conf.main_cf import MainCf, logical_lines, parse_main_cf
 from mta.conf.postconf.entries import Entry, EntryError, parse_entry
 from mta.conf.postconf.terminal import Terminal
 from mta.conf.services import SERVICE_PARAMETERS
-from mta.util.mac_expand import MacError, mac_expand
+from mta.util.mac_expand import Lookup, MacError, mac_expand
 
 #: Where the configuration is when no option says otherwise.
 CONFIG_DIRECTORY = "/etc/postfix"
@@ -197,20 +197,45 @@ class Session:
                     node.kind = node.kind & ~Kind.ALL | Kind.SERVICE
 
     def _computed(self, function: str) -> Callable[[], str]:
-        """A default that depends on the host and, without ``-d``, on what is set."""
+        """A default that depends on the host and on what is set."""
+        return cache(
+            {
+                "check_myhostname": self._own_hostname,
+                "check_mydomainname": self._own_domain,
+                "mynetworks": self._own_networks,
+            }[function]
+        )
 
-        @cache
-        def compute() -> str:
-            settings = {} if "d" in self.options else self.settings
-            conf = Conf(settings, host=self.host, warn=self.terminal.warning)
-            try:
-                if function == "mynetworks":
-                    return interfaces.mynetworks(conf, conf.mynetworks_style)
-                return startup.compute(conf, function)
-            except ConfError as error:
-                self.terminal.fatal(error.text)
+    def _set_value(self, name: str) -> str | None:
+        """What is set, expanded with nothing but what is set; None where it is not."""
+        text = self.settings.get(name)
+        if text is None:
+            return None
+        return self._expanded(text, self.settings.get, "dictionary mail_dict: ")
 
-        return compute
+    def _own_hostname(self) -> str:
+        name = self.host.hostname
+        if "." in name:
+            return name
+        domain = self._set_value("mydomain")
+        return f"{name}.{'localdomain' if domain is None else domain}"
+
+    def _own_domain(self) -> str:
+        name = self._set_value("myhostname")
+        _, dot, domain = (self._own_hostname() if name is None else name).partition(".")
+        return domain if dot else "localdomain"
+
+    def _own_networks(self) -> str:
+        values: dict[str, str] = {}
+        for name in ("inet_interfaces", "mynetworks_style", "inet_protocols"):
+            value = None if "d" in self.options else self._set_value(name)
+            values[name] = self.expand(PARAMETERS[name].default) if value is None else value
+        conf = Conf({}, host=self.host, warn=self.terminal.warning)
+        vars(conf).update(values)
+        try:
+            return interfaces.mynetworks(conf, values["mynetworks_style"])
+        except ConfError as error:
+            self.terminal.fatal(error.text)
 
     def lookup(self, name: str, scope: Entry | None, defaults: bool, set_only: bool) -> str | None:
         """The value of a parameter: of an entry's ``-o``, of ``main.cf``, or the default."""
@@ -227,14 +252,15 @@ class Session:
     def expand(self, text: str, scope: Entry | None = None) -> str:
         """A value with all ``$name`` expanded."""
         defaults = "d" in self.options
+        return self._expanded(text, lambda name: self.lookup(name, scope, defaults, False))
+
+    def _expanded(self, text: str, lookup: Lookup, complaint: str = "") -> str:
         try:
-            return mac_expand(
-                text, lambda name: self.lookup(name, scope, defaults, False), recursive=True
-            ).text
+            return mac_expand(text, lookup, recursive=True).text
         except MacError as error:
             for warning in error.warnings:
                 self.terminal.warning(warning)
-            self.terminal.fatal("macro processing error")
+            self.terminal.fatal(f"{complaint}macro processing error")
 
 
 def _constant(text: str) -> Callable[[], str]:

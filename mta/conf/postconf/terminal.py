@@ -27,22 +27,26 @@ class Terminal:
         self.shown: list[bytes] = []
         self.held = bytearray()
 
+    def emit(self, stream: int, data: bytes) -> None:
+        """Shows bytes, on standard output (1) or standard error (2)."""
+        self.shown.append(data)
+
     def write(self, text: str) -> None:
         """Standard output."""
         self.held += to_bytes(text)
         while len(self.held) >= _BUFFER_SIZE:
-            self.shown.append(bytes(self.held[:_BUFFER_SIZE]))
+            self.emit(1, bytes(self.held[:_BUFFER_SIZE]))
             del self.held[:_BUFFER_SIZE]
 
     def flush(self) -> None:
         """Shows what is held back."""
         if self.held:
-            self.shown.append(bytes(self.held))
+            self.emit(1, bytes(self.held))
             self.held.clear()
 
     def message(self, text: str) -> None:
         """A line on standard error; what cannot be printed is ``?``."""
-        self.shown.append(to_bytes(f"{self.program}: {printable(text, '?', False)}\n"))
+        self.emit(2, to_bytes(f"{self.program}: {printable(text, '?', False)}\n"))
 
     def warning(self, text: str) -> None:
         """A warning."""
