@@ -202,7 +202,10 @@ def inspect(state: State, milters: Milters) -> Wait[None]:
     client_init(state)
     if state.process.conf.milter_header_checks:
         checks_init(state)
-    reply = yield from milters.message(state.out, state.data_offset, state.auto_hdrs)
+    too_big = ""
+    if len(state.out) > state.size_limit:
+        too_big = state.tables.queue.name(state.queue_name, state.queue_id)
+    reply = yield from milters.message(state.out, state.data_offset, state.auto_hdrs, too_big)
     if reply is not None:
         apply(state, "END-OF-MESSAGE", reply)
     if state.process.conf.milter_header_checks:

@@ -159,6 +159,16 @@ def test_a_size_limit_is_found_by_the_edit_that_exceeds_it(lab: Lab) -> None:
     assert lab.log.find(re.escape(": File too large"))
 
 
+def test_a_file_that_is_too_big_already_is_not_shown_to_milters(lab: Lab) -> None:
+    lab.milter(ENDPOINT)
+    start(lab, f"smtpd_milters = {ENDPOINT}\nmessage_size_limit = 300\n")
+    client = lab.client("198.51.100.7")
+    client.mail("a@c.test", "alice@example.org", text="Subject: x\n\nbody\n")
+    assert client.reply("<") == "552 5.3.4 Message file too big"
+    assert lab.log.find(re.escape("milter8_message: vstream_fseek incoming/"))
+    assert [event[0] for event in lab.outcome.milters[ENDPOINT]][-2:] == ["data", "abort"]
+
+
 def test_a_panic_takes_the_connections_of_the_process_with_it(lab: Lab) -> None:
     lab.milter(ENDPOINT, {"on": "unknown", "reply": "accept"})
     start(lab)

@@ -27,6 +27,7 @@ from mta.wire.text import to_bytes
 
 #: libmilter takes no more than 64k at once, so that cleanup(8) cuts longer headers.
 _HEADER_LIMIT = 60000
+_TOO_BIG = "552 5.3.4 Message file too big"
 _READ_ERROR = "450 4.3.0 Queue file write error"
 
 
@@ -37,14 +38,19 @@ def message(
     macros: tuple[bytes, bytes],
     auto_headers: Sequence[str],
     editor: Editor | None,
+    too_big: str = "",
 ) -> Wait[Reply]:
     """Shows the content at an offset of a queue file; macros are those of headers and of the rest.
-    ``auto_headers`` are not shown.
+    ``auto_headers`` are not shown.  ``too_big`` is the name of a file that does not take what has
+    been written so far.
     """
     if milter.state in SILENT_MESSAGE:
         return milter.def_reply
     if milter.state != STAT_ENVELOPE:
         milter.bad_state("message")
+    if too_big:
+        milter.process.log.warning(f"milter8_message: vstream_fseek {too_big}: File too large")
+        return _TOO_BIG
     milter.state = STAT_MESSAGE
     if milter.connection is not None:
         milter.connection.timeout = milter.settings.content_timeout

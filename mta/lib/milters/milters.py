@@ -99,10 +99,12 @@ class Milters:
         replies = (milter.def_reply for milter in self.filters)
         return next((reply for reply in replies if reply is not None), None)
 
-    def message(self, data: bytearray, offset: int, auto_headers: Sequence[str]) -> Wait[Reply]:
+    def message(
+        self, data: bytearray, offset: int, auto_headers: Sequence[str], too_big: str = ""
+    ) -> Wait[Reply]:
         """The content, from the queue file's records at an offset, without the headers that we
         have put in front; then the end of the message, and the edits.  Each filter sees the changes
-        of those before it.
+        of those before it.  ``too_big``: the file's name, where it has more than it may have.
         """
         shared: dict[str, bytes] = {}
         for milter in self.filters:
@@ -116,7 +118,7 @@ class Milters:
                     shared[stage] = yield from evaluate(self.lookup, self.macro_names[stage])
                 macros.append(shared[stage])
             reply = yield from message(
-                milter, data, offset, (macros[0], macros[1]), auto_headers, self.editor
+                milter, data, offset, (macros[0], macros[1]), auto_headers, self.editor, too_big
             )
             if reply is not None:
                 return reply
