@@ -6,6 +6,7 @@ on every wire; the events themselves are kept only where somebody will look at t
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import zip_longest
@@ -13,6 +14,10 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from sim import clock
+
+#: The version of marshal's format that tells values and nothing else: not what is interned, nor
+#: what is the same object.
+_BY_VALUE = 0
 
 #: How many events are hashed at a time.
 BATCH = 512
@@ -87,7 +92,7 @@ class Trace:
     def add(self, *event: Any) -> None:
         """Adds an event: its moment, its kind, and its facts in the order of KINDS.
 
-        Facts are numbers, text and bytes, whose ``repr`` is the same everywhere.
+        Facts are whole numbers, text and bytes, and the plain types, which are the same everywhere.
         """
         batch = self._batch
         batch.append(event)
@@ -97,8 +102,7 @@ class Trace:
     def _flush(self) -> None:
         batch = self._batch
         if batch:
-            text = repr(batch)[1:-1] + ", "
-            self._hash.update(text.encode("utf-8", "backslashreplace"))
+            self._hash.update(b"".join([marshal.dumps(event, _BY_VALUE) for event in batch]))
             self.count += len(batch)
             if self.keep:
                 self._kept += batch
