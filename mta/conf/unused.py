@@ -35,18 +35,6 @@ class Unused(NamedTuple):
 _TABLE: tuple[tuple[Kind, str, str], ...] = (
     (
         Kind.NOT_YET,
-        "SASL of the SMTP client",
-        """
-        lmtp_sasl_auth_cache_name lmtp_sasl_auth_cache_time lmtp_sasl_auth_soft_bounce
-        lmtp_sasl_mechanism_filter lmtp_sasl_path lmtp_sasl_security_options
-        lmtp_sasl_tls_security_options lmtp_sasl_tls_verified_security_options lmtp_sasl_type
-        smtp_sasl_auth_cache_name smtp_sasl_auth_cache_time smtp_sasl_auth_soft_bounce
-        smtp_sasl_mechanism_filter smtp_sasl_path smtp_sasl_security_options
-        smtp_sasl_tls_security_options smtp_sasl_tls_verified_security_options smtp_sasl_type
-        """,
-    ),
-    (
-        Kind.NOT_YET,
         "TLSA records are looked up only below names that DNSSEC vouches for",
         "lmtp_tls_force_insecure_host_tlsa_lookup smtp_tls_force_insecure_host_tlsa_lookup",
     ),
@@ -109,8 +97,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
     (Kind.MEANINGLESS, "debug_peer_list is a warning in the log", "debug_peer_level"),
     (
         Kind.MEANINGLESS,
-        "Cyrus SASL is a warning in the log",
-        "cyrus_sasl_config_path send_cyrus_sasl_authzid",
+        "Cyrus SASL is a warning in the log of the server, and its client reads no files",
+        "cyrus_sasl_config_path",
     ),
     (Kind.MEANINGLESS, "nothing in Postfix 3.0 reads it", "error_service_name"),
     (

@@ -19,6 +19,7 @@ from mta.util.name_mask import NameMaskError, name_mask
 
 if TYPE_CHECKING:
     from mta.master.server import Process
+    from mta.smtp.sasl import SmtpSasl
     from mta.smtp.tls import ClientTls
 
 SMTP_DNS_DISABLED = 0
@@ -52,6 +53,7 @@ class Client:
         self.conf = conf = process.conf
         self.smtp_mode = process.program == "smtp"
         self.mode = "SMTP" if self.smtp_mode else "LMTP"
+        self.sasl: SmtpSasl | None = None  #: None: smtp_sasl_auth_enable is off
         self.tls: ClientTls | None = None  #: None: the configuration speaks of no TLS
         self.reuse_count_limit = conf.smtp_connection_reuse_count_limit
         self.line_limit = conf.line_length_limit
@@ -96,9 +98,11 @@ class Client:
     # -- engines ------------------------------------------------------------------------------
 
     def _engines(self) -> None:
-        conf, warn = self.conf, self.log.warning
+        conf = self.conf
         if conf.smtp_sasl_auth_enable:
-            warn(f"SASL authentication is not implemented: {self.name('smtp_sasl_auth_enable')}")
+            from mta.smtp.sasl import SmtpSasl
+
+            self.sasl = SmtpSasl(self)
         if conf.smtp_tls_security_level.lower() not in ("", "none") or any(
             (
                 not conf.smtp_tls_security_level and (conf.smtp_use_tls or conf.smtp_enforce_tls),

@@ -15,6 +15,7 @@ from mta.smtp.client import Client
 from mta.smtp.features import (
     PIX_WORKAROUNDS,
     SMTP_FEATURE_8BITMIME,
+    SMTP_FEATURE_AUTH,
     SMTP_FEATURE_BEST_MX,
     SMTP_FEATURE_DSN,
     SMTP_FEATURE_ESMTP,
@@ -32,6 +33,7 @@ from mta.util.name_mask import Unknown, name_mask, str_name_mask
 from mta.util.scalars import all_digits
 from mta.wire.ehlo_mask import (
     EHLO_MASK_8BITMIME,
+    EHLO_MASK_AUTH,
     EHLO_MASK_DSN,
     EHLO_MASK_PIPELINING,
     EHLO_MASK_SILENT,
@@ -82,7 +84,7 @@ def helo(state: State) -> Wait[int]:
         return (yield from stream_except(state, error, doing[0]))
     except _Refused as refused:
         return int(refused.args[0])
-    return (yield from _requirements(state, session, features))
+    return (yield from _requirements(state, session, features, doing))
 
 
 def _secured(state: State, session: Session, tls: ClientTls) -> Wait[int]:
@@ -220,9 +222,14 @@ def _extensions(state: State, session: Session, reply: SmtpReply) -> Wait[None]:
     name, keywords = _ehlo_lines(reply.text)
     if name is not None:
         yield from _server_name(state, session, name)
+    sasl = state.client.sasl
     for mask, take, rest in keywords:
-        if not discard & mask:
+        if discard & mask:
+            continue
+        if take is not _auth:
             take(session, rest)
+        elif sasl is not None:
+            yield from sasl.offered(session, rest)
 
 
 @lru_cache(maxsize=512)
@@ -280,6 +287,10 @@ def _xforward(session: Session, rest: str) -> None:
         session.features |= XFORWARD_FEATURES.get(word.upper(), 0)
 
 
+def _auth(session: Session, rest: str) -> None:
+    """AUTH, which may need tables: see _extensions."""
+
+
 #: EHLO keywords: the bit that discards each, and what it means.
 _KEYWORDS: dict[str, tuple[int, Callable[[Session, str], None]]] = {
     "8BITMIME": (EHLO_MASK_8BITMIME, _flag(SMTP_FEATURE_8BITMIME)),
@@ -287,6 +298,7 @@ _KEYWORDS: dict[str, tuple[int, Callable[[Session, str], None]]] = {
     "XFORWARD": (EHLO_MASK_XFORWARD, _xforward),
     "SIZE": (EHLO_MASK_SIZE, _size),
     "STARTTLS": (EHLO_MASK_STARTTLS, _flag(SMTP_FEATURE_STARTTLS)),
+    "AUTH": (EHLO_MASK_AUTH, _auth),
     "DSN": (EHLO_MASK_DSN, _flag(SMTP_FEATURE_DSN)),
     "SMTPUTF8": (EHLO_MASK_SMTPUTF8, _flag(SMTP_FEATURE_SMTPUTF8)),
 }
@@ -295,8 +307,10 @@ _KEYWORDS: dict[str, tuple[int, Callable[[Session, str], None]]] = {
 # -- what we need ---------------------------------------------------------------------------------
 
 
-def _requirements(state: State, session: Session, features: int) -> Wait[int]:
-    """SMTPUTF8 and TLS where they are necessary.  ``features`` are those before the dialogue."""
+def _requirements(state: State, session: Session, features: int, doing: list[str]) -> Wait[int]:
+    """SMTPUTF8 and TLS where they are necessary, and the login.  ``features`` are those before the
+    dialogue.
+    """
     client = state.client
     utf8 = state.request.smtputf8
     offered = session.features & SMTP_FEATURE_SMTPUTF8
@@ -307,14 +321,29 @@ def _requirements(state: State, session: Session, features: int) -> Wait[int]:
         client.log.info(f"host {session.namaddr} offers SMTPUTF8 support, but not 8BITMIME")
         session.features |= SMTP_FEATURE_8BITMIME
     if state.in_starttls:
-        return 0
+        return (yield from _login(state, session, doing))
+    offered = session.features & SMTP_FEATURE_STARTTLS
     if client.tls is None:
-        if session.features & SMTP_FEATURE_STARTTLS and client.conf.smtp_tls_note_starttls_offer:
+        if offered and client.conf.smtp_tls_note_starttls_offer:
             client.log.info(f"Host offered STARTTLS: [{state.host}]")
-        return 0
+        return (yield from _login(state, session, doing))
     if (begin := (yield from client.tls.after_ehlo(state, session))) is None:
-        return 0
+        if offered and not session.features & SMTP_FEATURE_STARTTLS:  # it was refused
+            doing[0] = "receiving the STARTTLS response"
+        return (yield from _login(state, session, doing))
     if begin < 0:
         return begin
     session.features = features
+    session.sasl = None
     return (yield from _secured(state, session, client.tls))
+
+
+def _login(state: State, session: Session, doing: list[str]) -> Wait[int]:
+    """AUTH, where the server offers it and we have a password for it."""
+    sasl = state.client.sasl
+    if sasl is None or not session.features & SMTP_FEATURE_AUTH:
+        return 0
+    try:
+        return (yield from sasl.login(state, session))
+    except SmtpError as error:
+        return (yield from stream_except(state, error, doing[0]))

@@ -42,7 +42,11 @@ CONFIGURATION PARAMETERS
     smtp_send_xforward_command, smtp_skip_5xx_greeting, smtp_skip_quit_response,
     smtp_xforward_timeout, smtputf8_enable, soft_bounce
 
-    SASL: smtp_sasl_auth_enable, smtp_sasl_password_maps, smtp_sender_dependent_authentication
+    SASL: smtp_sasl_auth_enable, smtp_sasl_auth_cache_name, smtp_sasl_auth_cache_time,
+    smtp_sasl_auth_soft_bounce, smtp_sasl_mechanism_filter, smtp_sasl_password_maps,
+    smtp_sasl_path, smtp_sasl_security_options, smtp_sasl_tls_security_options,
+    smtp_sasl_tls_verified_security_options, smtp_sasl_type, smtp_sender_dependent_authentication,
+    send_cyrus_sasl_authzid
     TLS: smtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername,
     smtp_tls_wrappermode, smtp_tls_policy_maps, smtp_tls_per_site, smtp_starttls_timeout,
     smtp_tls_CAfile, smtp_tls_CApath, smtp_tls_block_early_mail_reply, smtp_tls_cert_file,

@@ -126,7 +126,7 @@ class Session:
         #: The engines' own.
         self.tls_context: Any = None
         self.tls_retry_plain = False
-        self.sasl: Any = None
+        self.sasl: str | None = None  #: the mechanisms that the server offers
 
     @property
     def cached(self) -> bool:

@@ -12,11 +12,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from mta.dict.errors import TableError
-from mta.dict.flags import ADDRESS_FLAGS
-from mta.lib.mail_addr_find import mail_addr_find
-from mta.lib.maps import Maps
-from mta.lib.smtp_stream import SmtpEof, SmtpError, SmtpTimeout
+from mta.lib.smtp_stream import SmtpDataError, SmtpEof, SmtpError, SmtpTimeout
 from mta.smtp.chat import chat_cmd, chat_resp
 from mta.smtp.features import SMTP_FEATURE_STARTTLS
 from mta.smtp.state import Session, State
@@ -100,11 +96,6 @@ class ClientTls:
         self.policies = TlsPolicies(client, level)
         self.engine: TlsClientEngine | None = None
         self.wrapper_mode = bool(client.conf.smtp_tls_wrappermode)
-        self._passwords: Maps | None = None
-        if client.conf.smtp_sasl_auth_enable and client.conf.smtp_sasl_password_maps:
-            title = client.name("smtp_sasl_password_maps")
-            text = client.conf.smtp_sasl_password_maps
-            self._passwords = Maps(client.process, title, text, ADDRESS_FLAGS)
 
     # -- policies -----------------------------------------------------------------------------
 
@@ -255,20 +246,13 @@ class ClientTls:
 
     def _has_credentials(self, state: State) -> Wait[bool]:
         """Whether we have a password for the server (HAVE_SASL_CREDENTIALS)."""
-        maps, client, sender = self._passwords, self.client, state.request.sender
-        if maps is None:
+        sasl = self.client.sasl
+        if sasl is None:
             return False
         try:
-            if client.smtp_mode and sender and client.conf.smtp_sender_dependent_authentication:
-                if (yield from mail_addr_find(client.process, maps, sender)) is not None:
-                    return True
-            for name in (state.host, state.dest):
-                if (yield from maps.find(name)) is not None:
-                    return True
-        except TableError:
-            client.log.warning(f"{state.request.queue_id}: {maps.title} lookup error")
+            return (yield from sasl.lookup(state)) is not None
+        except SmtpDataError:
             return True
-        return False
 
     # -- the end ------------------------------------------------------------------------------
 
