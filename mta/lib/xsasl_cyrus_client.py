@@ -84,6 +84,7 @@ class CyrusClient:
             client=to_bytes(process.system.hostname),
             authzid=bool(process.conf.send_cyrus_sasl_authzid),
             random=self._impl.random,
+            note=process.log.info,
         )
         self._client = SaslClient(self._wanted, credentials)
         try:

@@ -29,7 +29,7 @@ class Credentials:
 
     ``service`` is the protocol (smtp, lmtp), ``server`` and ``client`` the names of the two hosts.
     ``authzid`` tells whether the name is also sent as the identity to act for.  ``random`` gives so
-    many random bytes.
+    many random bytes, ``note`` takes what a mechanism logs by itself.
     """
 
     username: bytes
@@ -39,6 +39,7 @@ class Credentials:
     client: bytes
     authzid: bool
     random: Callable[[int], bytes]
+    note: Callable[[str], None]
 
     @property
     def name(self) -> bytes:

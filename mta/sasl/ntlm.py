@@ -35,10 +35,13 @@ class Ntlm:
 
     def start(self) -> bytes:
         """What we can do."""
+        self.credentials.note("NTLM client step 1")
         return _REQUEST
 
     def step(self, challenge: bytes) -> bytes:
         """Name and response, and that is all."""
+        note = self.credentials.note
+        note("NTLM client step 2")
         if (
             len(challenge) < _CHALLENGE_SIZE
             or challenge[:8] != _SIGNATURE
@@ -47,6 +50,7 @@ class Ntlm:
             raise SaslError(SASL_BADPROT, "server didn't issue valid NTLM challenge")
         name = self.credentials.name
         flags: int = struct.unpack_from("<I", challenge, 20)[0] & 0xFFFF
+        note(f"server flags: {flags | 0xFFFF0000 if flags & 0x8000 else flags:x}")
         size, _, offset = struct.unpack_from("<HHI", challenge, 12)
         if size and offset + size > len(challenge):
             raise SaslError(SASL_BADPROT)
@@ -54,8 +58,10 @@ class Ntlm:
         if flags & _USE_UNICODE:
             domain = _narrow(domain)
         domain = domain.partition(b"\0")[0]
+        note(f"server domain: {domain.decode('utf-8', 'surrogateescape') if size else '(null)'}")
+        note(f"calculating {'NT' if flags & _AUTH_NTLM else 'LM'} response")
         self.done = True
-        return _response(flags, challenge[24:32], domain, name, self.credentials.password)
+        return _response(flags, challenge[24:32], domain.upper(), name, self.credentials.password)
 
 
 def _response(flags: int, nonce: bytes, domain: bytes, name: bytes, password: bytes) -> bytes:
