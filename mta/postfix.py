@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from itertools import count
 
 from mta.commands.command import COMMANDS, Command, CommandLog, main_cf_read, run_command
 from mta.commands.result import CommandResult
@@ -25,7 +26,11 @@ MODULES = (
     "mta.commands.postcat",
     "mta.commands.postconf",
     "mta.commands.postfix",
+    "mta.commands.postkick",
+    "mta.commands.postlock",
+    "mta.commands.postlog",
     "mta.commands.postmap",
+    "mta.commands.postmulti",
     "mta.commands.postqueue",
     "mta.commands.postsuper",
     "mta.commands.posttls_finger",
@@ -92,6 +97,8 @@ class Postfix:
         self.running = False
         self._main_text = b""
         self._main_cf = MainCf()
+        self._instances: dict[str, Postfix] = {config_dir: self}
+        self._pids: count[int] = count(100)
 
     # -- the mail system as a whole -----------------------------------------------------------
 
@@ -106,8 +113,7 @@ class Postfix:
             return False
         main_cf, entries, conf = read
         self._make_directories(conf)
-        self.master = Master(self.system, main_cf, entries, conf)
-        self.master.control = self
+        self.master = self._make_master(main_cf, entries, conf)
         if build_tables:
             self._build_tables(self.master)
         self.master.log.info(
@@ -208,21 +214,66 @@ class Postfix:
         process = master.new_process(program, main_cf=self._current(master))
         cmd = Command(process, name, list(argv[1:]), account, stdin)
         process.log = CommandLog(
-            self.system, process.log.tag, process.pid, name, cmd.output, name in QUIET
+            self.system,
+            name if name in OWN_TAGS else process.log.tag,
+            process.pid,
+            name,
+            cmd.output,
+            name in QUIET,
+            name in SILENT,
         )
-        if name not in OWN_READERS:
-            main_cf_read(process)
         return (yield from run_command(cmd))
 
     def _master_for_commands(self) -> Master | None:
         """The running master, or one that never runs, so that commands can read the
+    def instance(self, config_dir: str) -> Postfix:
+        """The mail system of another configuration directory on the same machine."""
+        if config_dir == self.config_dir:
+            return self
+        if config_dir not in self._instances:
+            other = self._instances[config_dir] = Postfix(self.system, config_dir)
+            other._instances = self._instances
+            other._pids = self._pids
+        return self._instances[config_dir]
+
+    def reconfigure(self, process: Process, config_dir: str) -> None:
+        """Gives the process of a command the configuration of another directory, and the mail
+        system that goes with it.  Raises OSError, ConfError.
+        """
+        if config_dir == self.config_dir:
+            return
+        path = f"{config_dir}/main.cf"
+        try:
+            text = self.system.files.read(path).decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+        conf = Conf(
+            parse_main_cf(text, path),
+            program=process.program,
+            host=self.host,
+            config_directory=config_dir,
+            process_id=process.pid,
+            warn=process.log.warning,
+        )
+        process.conf = process.log.conf = conf
+        if process.log.tag not in OWN_TAGS:
+            process.log.tag = f"{conf.syslog_name}/{process.program}"
+        other = self.instance(config_dir)
+        process.master = other.master or other._make_master(conf.main, (), conf)
+
+    def _make_master(
+        self, main_cf: MainCf, entries: Sequence[MasterEntry], conf: Conf
+    ) -> Master:
+        master = Master(self.system, main_cf, entries, conf, self._pids)
+        master.control = self
+        return master
+
         configuration while the mail system is down.
         """
         if self.master is None:
             read = self._read()
             if read is not None:
-                self.master = Master(self.system, *read)
-                self.master.control = self
+                self.master = self._make_master(*read)
         return self.master
 
     def _current(self, master: Master) -> MainCf:
@@ -250,7 +301,9 @@ class Postfix:
 
 #: Other names of sendmail(1).
 SENDMAIL = frozenset({"mailq", "newaliases"})
-#: Commands that read ``main.cf`` in a way of their own, or not at all.
-OWN_READERS = frozenset({"postconf", "postfix"})
+#: Commands whose log lines carry their bare name.
+OWN_TAGS = frozenset({"postfix", "postmulti"})
+#: Commands that tell a terminal, but no file or pipe, of what they log.
+SILENT = frozenset({"postfix", "postlog", "postmulti"})
 #: Commands that do not write to the mail log.
-QUIET = frozenset({"postconf", "postcat", "posttls-finger"})
+QUIET = frozenset({"postconf", "postcat", "postkick", "postlock", "posttls-finger"})

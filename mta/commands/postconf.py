@@ -19,6 +19,7 @@ from mta.commands.command import Command, CommandLog, command
 from mta.conf.errors import ConfError
 from mta.conf.main_cf import MainCf
 from mta.conf.postconf import postconf
+from mta.conf.postconf.session import CONFIG_DIRECTORY
 from mta.dict.process import absolute_path
 from mta.dict.registry import dict_mapnames
 from mta.system import Fatal, Wait
@@ -68,8 +69,11 @@ def run_postconf(cmd: Command) -> Wait[int]:
         return 0, "".join([*shown, *(line + "\n" for line in lines)])
 
     conf = cmd.process.conf
+    args = list(cmd.args)
+    if conf.config_directory != CONFIG_DIRECTORY:  # as MAIL_CONFIG has it
+        args = ["-c", conf.config_directory, *args]
     result = postconf(
-        cmd.args,
+        args,
         _Files(cmd),
         conf.host,
         program=cmd.name,

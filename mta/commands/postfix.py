@@ -15,9 +15,8 @@ CONFIGURATION PARAMETERS
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
 
-from mta.commands.command import Command, command
+from mta.commands.command import Command, Control, command
 from mta.commands.postqueue import flush_queue
 from mta.commands.postsuper import check_structure
 from mta.lib.log import Log
@@ -25,21 +24,6 @@ from mta.system import Wait
 
 _USAGE = "usage: postfix [-c config_dir] [-Dv] command"
 _DOWN = "the Postfix mail system is not running"
-
-
-class Control(Protocol):
-    """The mail system as a whole (:class:`mta.postfix.Postfix`)."""
-
-    running: bool
-
-    def start(self) -> bool:
-        """Starts it; False where it cannot."""
-
-    def stop(self) -> None:
-        """Stops it."""
-
-    def reload(self) -> bool:
-        """Has it read its configuration again."""
 
 
 @command("postfix")
@@ -50,9 +34,7 @@ def postfix(cmd: Command) -> Wait[int]:
         pass
     if cmd.user.uid:
         log.fatal("the postfix command is reserved for the superuser")
-    if len(cmd.args) != 1:
-        log.fatal(_USAGE)
-    verb = cmd.args[0]
+    verb = cmd.args[0] if cmd.args else ""
     if verb == "flush":
         return (yield from flush_queue(cmd))
     action = _ACTIONS.get(verb)
@@ -66,7 +48,7 @@ def postfix(cmd: Command) -> Wait[int]:
             "set-permissions, upgrade-configuration)"
         )
         return 1
-    return action(cmd, cast(Control, cmd.process.master.control), script)
+    return action(cmd, cmd.control, script)
 
 
 def _need(control: Control, script: Log) -> bool:

@@ -26,6 +26,7 @@ from mta.lib.requests import (
     ShowqRequest,
 )
 from mta.lib.user_acl import user_in_acl
+from mta.master.server import PROGRAMS
 from mta.system import Gone, Wait
 from mta.util.valid_hostname import valid_hostname, valid_mailhost_literal
 
@@ -69,14 +70,21 @@ def _allowed(cmd: Command, parameter: str, acl: str, what: str) -> Wait[None]:
 
 def show_queue(cmd: Command) -> Wait[int]:
     """``postqueue -p``: the listing of showq(8)."""
-    conf = cmd.process.conf
+    conf, service = cmd.process.conf, cmd.process.conf.showq_service_name
     yield from _allowed(cmd, "authorized_mailq_users", conf.authorized_mailq_users, "view")
     try:
-        listing: str = yield from cmd.process.call(conf.showq_service_name, ShowqRequest())
-    except Gone:
+        listing: str = yield from cmd.process.call(service, ShowqRequest())
+        if cmd.verbose:
+            cmd.process.log.info(f"connect to subsystem public/{service}")
+    except Gone as gone:
+        if cmd.verbose:
+            cmd.process.log.info(f"connect to subsystem public/{service}: {gone.args[0]}")
         if cmd.user.uid:
             cmd.fatal(EX_UNAVAILABLE, "Queue report unavailable - mail system is down")
         cmd.process.log.warning("Mail system is down -- accessing queue directly")
+        if service not in PROGRAMS:  # its name is taken for that of the executable
+            path = f"{conf.daemon_directory}/{service}"
+            cmd.fatal(EX_UNAVAILABLE, f"execv {path}: No such file or directory")
         from mta.daemons.showq import Showq
 
         listing = yield from Showq(cmd.process).serve(ShowqRequest())
@@ -89,10 +97,10 @@ def flush_queue(cmd: Command) -> Wait[int]:
     process = cmd.process
     conf = process.conf
     yield from _allowed(cmd, "authorized_flush_users", conf.authorized_flush_users, "flush")
-    if not process.master.running:
+    if not process.trigger(conf.queue_service_name, b"DFAI"):
         cmd.fatal(EX_UNAVAILABLE, _DOWN)
-    process.trigger(conf.queue_service_name, b"DFAI")
-    process.trigger(conf.pickup_service_name, b"W")
+    if not process.trigger(conf.pickup_service_name, b"W"):
+        cmd.fatal(EX_UNAVAILABLE, _DOWN)
     return 0
 
 

@@ -127,6 +127,10 @@ class _Work:
     def _count(self, letter: str) -> None:
         self.counts[letter] = self.counts.get(letter, 0) + 1
 
+    def _tell(self, queue: str) -> None:
+        if self.cmd.verbose:
+            self.cmd.process.log.info(f"queue: {queue}")
+
     def _is_ready(self, queue: str, queue_id: str) -> bool:
         path = self.queue.path(queue, queue_id)
         if not self.files.exists(path):
@@ -151,6 +155,7 @@ class _Work:
         """An action on every message of the queues (and with -d, on logfiles too)."""
         target = _ACTIONS[letter][0]
         for queue in queues:
+            self._tell(queue)
             for queue_id in self.queue.ids(self.files, queue):
                 if letter == "d":
                     ready = queue in _MESSAGES and self._is_ready(queue, queue_id)
@@ -200,6 +205,7 @@ class _Work:
         old = self.cmd.process.now() - _MAX_TEMP_AGE
         warn: Callable[[str], None] = self.cmd.process.log.warning
         for queue in queues:
+            self._tell(queue)
             for directory, name in self._walk(f"{self.queue.directory}/{queue}"):
                 path = f"{directory}/{name}"
                 stat = self.files.stat(path)

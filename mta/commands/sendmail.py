@@ -25,6 +25,7 @@ CONFIGURATION PARAMETERS
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -108,7 +109,9 @@ def mailq(cmd: Command) -> Wait[int]:
 
 def _run(cmd: Command, mode: str) -> Wait[int]:
     try:
-        options = _Parser(cmd, mode).parse()
+        parser = _Parser(cmd, mode)
+        parser.scan()
+        options = parser.parse()
         _check_conflicts(cmd, options)
         if options.interval is not None and options.mode != _DAEMON:
             return 0
@@ -136,6 +139,29 @@ class _Parser:
         self.cmd = cmd
         submission = Submission(cmd.process, cmd.user, cmd.env.get("NAME"))
         self.options = Options(mode, [], submission)
+
+    def scan(self) -> None:
+        """Reads the command line for ``-C`` alone, and then ``main.cf``."""
+        words = list(self.cmd.args)
+        directory = ""
+        while words:
+            word = words[0]
+            if word == "-q":
+                words.pop(0)
+                continue
+            if not word.startswith("-") or word == "-":
+                break
+            words.pop(0)
+            if word == "--":
+                break
+            for letter, argument in self._letters(word[1:], words):
+                if letter == "?":
+                    self.cmd.write(argument)
+                elif letter == "C":
+                    directory = argument
+        if directory.rpartition("/")[2] == "main.cf":
+            directory = directory.rpartition("/")[0] or "/"
+        self.cmd.read_main_cf(directory, EX_TEMPFAIL)
 
     def parse(self) -> Options:
         """The options, and what is left as recipients."""
@@ -169,29 +195,33 @@ class _Parser:
             words.pop(0)
             if word == "--":
                 break
-            self._letters(word[1:], words)
+            for letter, argument in self._letters(word[1:], words):
+                if letter == "?":
+                    self.cmd.write(argument)
+                    self._usage(f"usage: {self.cmd.name} [options]")
+                self._option(letter, argument)
         options.recipients = words
         return options
 
-    def _letters(self, rest: str, words: list[str]) -> None:
-        """The letters of one word, and their arguments."""
+    def _letters(self, rest: str, words: list[str]) -> Iterator[tuple[str, str]]:
+        """The letters of one word, and their arguments; ``?`` with what getopt(3) says of a bad
+        one.
+        """
+        name = self.cmd.name
         while rest:
             letter, rest = rest[0], rest[1:]
             place = _LETTERS.find(letter)
-            if place < 0 or letter == ":":
-                # The command line is read twice, once for -C.
-                self.cmd.write(f"{self.cmd.name}: invalid option -- '{letter}'\n" * 2)
-                self._usage(f"usage: {self.cmd.name} [options]")
             argument = ""
+            if place < 0 or letter == ":":
+                yield "?", f"{name}: invalid option -- '{letter}'\n"
+                continue
             if _LETTERS[place + 1 : place + 2] == ":":
                 if not rest and not words:
-                    self.cmd.write(
-                        f"{self.cmd.name}: option requires an argument -- '{letter}'\n" * 2
-                    )
-                    self._usage(f"usage: {self.cmd.name} [options]")
+                    yield "?", f"{name}: option requires an argument -- '{letter}'\n"
+                    return
                 argument = rest or words.pop(0)
                 rest = ""
-            self._option(letter, argument)
+            yield letter, argument
 
     def _usage(self, text: str) -> NoReturn:
         _fatal(self.cmd, text)
@@ -369,9 +399,10 @@ def _other(cmd: Command, name: str, *args: str) -> Wait[int]:
     if hasattr(log, "name"):
         log.name = name
     log.tag = f"{cmd.process.conf.syslog_name}/{name}"
-    if name != "postfix":
-        main_cf_read(cmd.process)
-    return (yield from run(cmd))
+    try:
+        return (yield from run(cmd))
+    except Fatal:
+        return 1
 
 
 def _enqueue(cmd: Command, options: Options) -> Wait[int]:

@@ -19,7 +19,7 @@ CONFIGURATION PARAMETERS
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -98,13 +98,20 @@ class Master:
     """The mail system's services on one machine."""
 
     def __init__(
-        self, system: System, main_cf: MainCf, entries: Sequence[MasterEntry], conf: Conf
+        self,
+        system: System,
+        main_cf: MainCf,
+        entries: Sequence[MasterEntry],
+        conf: Conf,
+        pids: Iterator[int] | None = None,
     ) -> None:
-        """``conf`` is master's own view; ``main_cf`` the raw settings for those of the others."""
+        """``conf`` is master's own view; ``main_cf`` the raw settings for those of the others;
+        ``pids`` where the numbers of processes come from.
+        """
         self.system = system
         self.main_cf = main_cf
         self.conf = conf
-        self.pids = count(100)
+        self.pids = pids or count(100)
         self.pid = next(self.pids)
         self.log = Log(system, TAG, self.pid)
         self.generation = 0

@@ -62,9 +62,15 @@ class Process:
         """
         return self.master.connect(service)
 
-    def trigger(self, service: str, data: bytes) -> None:
-        """Wakes a service (qmgr, pickup, flush) with trigger bytes and does not wait for it."""
+    def trigger(self, service: str, data: bytes) -> bool:
+        """Wakes a public service (qmgr, pickup, flush) with trigger bytes and does not wait for it;
+        whether anybody listens.  A service that does not exist is warned of.
+        """
+        if service not in self.master.services:
+            self.log.warning(f"unable to look up public/{service}: No such file or directory")
+            return False
         self.master.trigger(service, data)
+        return self.master.running
 
     def keep(self, stream: Stream) -> None:
         """Notes a connection that ends when the process does."""
