@@ -18,6 +18,8 @@ from reports.outcome import Delivered, Dialogue, Outcome, QueueEntry, Report
 
 #: What the start of the mail system says is not part of an outcome.
 _NOT_TOLD = "daemon started"
+#: Between the start of the mail system and its first client, in microseconds.
+_STARTING = SECOND // 20
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def run_scenario(
     stage = Stage(scenario, seed, keep_trace=keep_trace, config=config)
     if not stage.start():
         raise NotStarted(_not_started(stage))
-    stage.settle()
+    stage.run_until(stage.started + _STARTING)
     for client in scenario.clients:
         stage.client(client)
     for item in scenario.submit:
@@ -73,7 +75,8 @@ def run_scenario(
     for line in scenario.commands:
         stage.command(line)
     if scenario.until is not None:
-        stage.run_until(stage.started + round(scenario.until * SECOND))
+        # What happens every so many seconds does so a little later: the daemons began after us.
+        stage.run_until(stage.started + round(scenario.until * SECOND) - 1)
     report = report_of(stage, name)
     report.cpu = time.process_time() - begin
     return Run(report, stage)
