@@ -17,6 +17,7 @@ from OpenSSL import SSL, crypto
 
 from mta.system import Gone, Stream, TimedOut, Wait
 from mta.wire.tls import HandshakeFailed, TlsConnection
+from mta.wire.tls_hello import client_hello
 from sim.certs import Authority
 from sim.engine import Call
 from sim.peers.tls import Sabotage, TlsSpec
@@ -75,7 +76,8 @@ class PeerTls:
             if spec.sabotage.phase == "handshake":
                 tls.tamper = saboteur.tamper
         try:
-            yield from self._handshake(tls, stream)
+            newest = server and spec.max == "TLSv1.3" and bool(self._identity(spec, True, name))
+            yield from self._handshake(tls, stream, newest)
         except (HandshakeFailed, Gone, TimedOut):
             stream.close()
             return None
@@ -97,11 +99,17 @@ class PeerTls:
         last = self._last.get(spec)
         return last is not None and last.reused
 
-    def _handshake(self, tls: TlsConnection, stream: Stream) -> Wait[None]:
-        """As :meth:`TlsConnection.handshake`, with a time limit for the whole of it."""
+    def _handshake(self, tls: TlsConnection, stream: Stream, newest: bool) -> Wait[None]:
+        """As :meth:`TlsConnection.handshake`, with a time limit for the whole of it.
+
+        ``newest`` says that this is a server that can do TLS 1.3.
+        """
         limit = self._now() + round(PATIENCE * 1_000_000)
         wire, done = b"", False
+        hello: bytes | None = b"" if newest else None
         while not done:
+            if hello is not None:
+                hello = _without_tickets(tls, hello + wire)
             try:
                 done = tls.step(wire)
             finally:
@@ -117,11 +125,16 @@ class PeerTls:
 
     # -- contexts -----------------------------------------------------------------------------
 
-    def _context(self, spec: TlsSpec, server: bool, name: str) -> SSL.Context:
-        """The context for one way of doing TLS."""
+    def _identity(self, spec: TlsSpec, server: bool, name: str) -> bytes:
+        """Key and certificates that a side shows now, empty for none."""
         pem, kind = spec.pem, spec.certificate(server, self._now())
         if not pem and kind != "none":
             pem = self.authority.issue(kind, spec.names or (name,), key=spec.key).pem
+        return pem
+
+    def _context(self, spec: TlsSpec, server: bool, name: str) -> SSL.Context:
+        """The context for one way of doing TLS."""
+        pem = self._identity(spec, server, name)
         key = (spec, server, pem)
         context = self._contexts.get(key)
         if context is None:
@@ -129,12 +142,22 @@ class PeerTls:
         return context
 
 
+def _without_tickets(tls: TlsConnection, wire: bytes) -> bytes | None:
+    """Sends no tickets to a client that can do TLS 1.3: their size is chance.  ``wire`` is what
+    came from the client; returned while its first message is not whole.
+    """
+    hello = client_hello(wire)
+    if hello is None:
+        return wire
+    if hello.tls13:
+        _LIB.SSL_set_options(tls.connection._ssl, SSL.OP_NO_TICKET)
+    return None
+
+
 def _new_context(spec: TlsSpec, server: bool, pem: bytes) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(VERSIONS[spec.min])
     context.set_max_proto_version(VERSIONS[spec.max])
-    if server and spec.max == "TLSv1.3":  # the size of a ticket of TLS 1.3 is chance
-        context.set_options(SSL.OP_NO_TICKET)
     _LIB.SSL_CTX_set1_curves_list(context._context, GROUPS)
     old = "TLSv1.1" in (spec.min, spec.max) or "TLSv1" in (spec.min, spec.max)
     ciphers = _OLD_CIPHERS if old else _CIPHERS

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mta.tls.session import TlsSession
 
 _LOOKUPS = {"dns": HOST_FLAG_DNS, "native": HOST_FLAG_NATIVE}
+_BUFFER = 4096  #: of the standard output, which the log does not go through
 _VERIFY_DEPTH = 9  #: the default of smtp_tls_scert_verifydepth
 _UNPRINTABLE = re.compile(r"[^ -~\t\n\v\f\r]")
 _CODE = re.compile(r"[0-9]*")
@@ -94,6 +95,7 @@ class Finger:
         self._nexthop = self._hostname = self._namaddrport = self._addrport = self._helo = ""
         self._dns_dane: Dane | None = None
         self._pass = 1
+        self._held = ""  #: of the chain of certificates: not written yet
         self._stream: SmtpStream | None = None
         self._session: TlsSession | None = None
 
@@ -151,6 +153,12 @@ class Finger:
 
     def run(self) -> Wait[None]:
         """Connects, and again where that is wanted."""
+        try:
+            yield from self._connections()
+        finally:
+            self._cmd.write(self._held)
+
+    def _connections(self) -> Wait[None]:
         options, log = self._options, self._log
         delay = options.delay
         left = options.reconnects
@@ -382,7 +390,8 @@ class Finger:
         chain = session.tls.connection.get_peer_cert_chain(as_cryptography=True)
         if not chain:
             return
-        put, digest = self._cmd.write, self._options.digest
+        digest, texts = self._options.digest, [self._held]
+        put = texts.append
         legacy = bool(self._process.conf.tls_legacy_public_key_fingerprints)
         put("\n---\nCertificate chain\n")
         for number, certificate in enumerate(chain):
@@ -391,6 +400,10 @@ class Finger:
             put(f"   cert digest={tls_cert_fprint(certificate, digest)}\n")
             put(f"   pkey digest={tls_pkey_fprint(certificate, digest, legacy)}\n")
             put(certificate.public_bytes(Encoding.PEM).decode("ascii"))
+        text = "".join(texts)
+        whole = len(text) - len(text) % _BUFFER
+        self._cmd.write(text[:whole])
+        self._held = text[whole:]
 
     # -- commands and replies -------------------------------------------------------------------
 

@@ -33,11 +33,6 @@ class Unused(NamedTuple):
 
 
 _TABLE: tuple[tuple[Kind, str, str], ...] = (
-    (
-        Kind.NOT_YET,
-        "TLSA records are looked up only below names that DNSSEC vouches for",
-        "lmtp_tls_force_insecure_host_tlsa_lookup smtp_tls_force_insecure_host_tlsa_lookup",
-    ),
     (Kind.NOT_YET, "no process is killed for taking so long", "daemon_timeout"),
     (Kind.NOT_YET, "mail that comes faster than it goes is not slowed down", "in_flow_delay"),
     (Kind.NOT_YET, "queue files are always removed", "dont_remove"),

@@ -388,7 +388,8 @@ class _Maker:
             self._no_dane(TLS_LEV_MAY, "non DNSSEC destination")
             return
         assert state.rr is not None
-        force = bool(self._conf.smtp_tls_force_insecure_host_tlsa_lookup)
+        conf = self._conf
+        force = bool(conf.smtp_tls_force_insecure_host_tlsa_lookup)
         support = dane_support(self._client.process)
         dane = yield from support.resolve(state.port, state.rr, force)
         if dane is None:

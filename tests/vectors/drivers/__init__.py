@@ -15,10 +15,11 @@ from tests.vectors.drivers import (
     milter,
     mime,
     tables,
+    tls,
     utf8,
 )
 
 __all__ = [
-    "addresses", "checks", "commands", "config", "dns", "hosts", "milter", "mime", "tables",
+    "addresses", "checks", "commands", "config", "dns", "hosts", "milter", "mime", "tables", "tls",
     "tools", "utf8",
 ]  # fmt: skip
