@@ -84,6 +84,10 @@ class _Services:
         self.machine = machine
         self.system = machine.system
         self.running = False
+        self.control = self
+
+    def reconfigure(self, process: Process, config_dir: str) -> None:
+        """Does nothing: there is one folder, and it is what ``-c`` says."""
 
     def call(self, service: str, request: Any) -> Wait[Any]:
         """Serves one request.  Raises Gone where nobody would."""
@@ -316,14 +320,17 @@ def run_postmap(
             folder = stock_folder()
         else:
             folder = ConfigFolder.load("." if directory is None else directory)
-    except FolderError as error:
-        write(2, to_bytes(f"{name}: fatal: {error}\n"))
+    except FolderError:
+        write(2, to_bytes(f"{name}: fatal: open {directory}/main.cf: No such file or directory\n"))
         return 1
     machine = ToolMachine(folder, write)
     process = machine.process(name)
     process.cache[WORKING_DIRECTORY] = machine.mount_named(operands)
+    conf = process.conf
+    # The command itself says what is odd in the text of main.cf.
+    conf.warn = lambda text: None if text in conf.main.warnings else process.log.warning(text)
     try:
-        process.conf.check_set()
+        conf.check_set()
     except ConfError as error:
         process.log.info(f"fatal: {error.text}")
         return 1

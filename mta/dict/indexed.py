@@ -87,6 +87,9 @@ class IndexedDict(LocalDict):
         self.path = path
         self.entries: dict[str, str] = {}
         self.lines: dict[str, int] = {}
+        #: What the file held before a bulk update of lmdb, which takes place as a whole.
+        self.before: bytes | None = None
+        self.aborted = False
         self.owner = Owner.of_file(file.uid)
         self.watched = file
         self.mtime = file.mtime // MICROSECONDS
@@ -106,6 +109,8 @@ class IndexedDict(LocalDict):
         if self.utf8 and not valid_utf8(value):
             self._warn_value(key, value)
             return True
+        if self.aborted:
+            self.process.log.fatal(f"error updating {self.name}: Invalid argument")
         if wanted in self.entries and not self.flags & DICT_FLAG_DUP_REPLACE:
             self._duplicate(wanted)
             return False
@@ -114,6 +119,10 @@ class IndexedDict(LocalDict):
         return True
 
     def _duplicate(self, key: str) -> None:
+        if self.before is not None:
+            # The transaction ends here; whatever still comes is an error.
+            self.process.system.files.write(self.path, self.before)
+            self.aborted = True
         if self.flags & DICT_FLAG_DUP_IGNORE:
             return
         name = self.name if self.kind == "lmdb" else self.table
@@ -208,8 +217,11 @@ def _open(kind: str, process: TableProcess, name: str, open_flags: int, flags: i
     path = absolute_path(process, name) + form.suffix
     by_file = form.named_by_file and not (kind == "cdb" and open_flags & O_TRUNC)
     table_name = name + form.suffix if by_file else name
+    before: bytes | None = None
     try:
         if open_flags & O_TRUNC:
+            if kind == "lmdb" and flags & DICT_FLAG_BULK_UPDATE:
+                before = _present(process, path)
             file = _emptied(process, kind, name, path)
         else:
             file = _existing(process, kind, path, open_flags)
@@ -228,6 +240,7 @@ def _open(kind: str, process: TableProcess, name: str, open_flags: int, flags: i
         reason = f"open database {name}{form.suffix}: {form.invalid}"
         return dict_surrogate(process, kind, name, flags, reason)
     table.entries = content.entries
+    table.before = before
     if open_flags & O_RDWR:
         _compact(table, content)
     elif flags & DICT_FLAG_LOCK or kind in ("cdb", "lmdb"):
@@ -304,6 +317,11 @@ def _emptied(process: TableProcess, kind: str, name: str, path: str) -> File:
         return _created(process, kind, path, absolute_path(process, name))
     files.write(path, store.header(kind))
     return files.open(path)
+
+
+def _present(process: TableProcess, path: str) -> bytes:
+    files = process.system.files
+    return bytes(files.read(path)) if files.exists(path) else store.header("lmdb")
 
 
 def _compact(table: IndexedDict, content: store.Content) -> None:

@@ -61,6 +61,7 @@ class _OldError(NamedTuple):
 
 #: By PCRE 2's number; those with an equal text and offset are left out.
 _OLD_ERRORS = {
+    103: _OldError("unrecognized character follows \\", -1),
     108: _OldError("range out of order in character class", -1),
     109: _OldError("nothing to repeat", -1),
     111: _OldError("unrecognized character after (? or (?-", -1),

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from mta.master.server import Process
 
 
+def own_domains(process: Process) -> StringList:
+    """The list ``mydestination``, opened once per process."""
+    names = process.cache.get("mydestination")
+    if names is None:
+        names = StringList(process, "mydestination", process.conf.mydestination)
+        process.cache["mydestination"] = names
+    return cast(StringList, names)
+
+
 def resolve_local(process: Process, domain: str) -> Wait[bool]:
     """Whether the domain is in ``mydestination``, or an address literal of ours.
     Raises TableError.
@@ -21,11 +30,7 @@ def resolve_local(process: Process, domain: str) -> Wait[bool]:
         domain = domain[:-1]
     if not domain or domain.endswith("."):
         return False
-    names = process.cache.get("mydestination")
-    if names is None:
-        names = StringList(process, "mydestination", process.conf.mydestination)
-        process.cache["mydestination"] = names
-    if (yield from cast(StringList, names).match(domain)):
+    if (yield from own_domains(process).match(domain)):
         return True
     if domain[0] == "[" and domain[-1] == "]":
         address, verdict = valid_mailhost_addr(domain[1:-1])
