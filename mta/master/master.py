@@ -28,6 +28,7 @@ from mta.conf.errors import ConfError
 from mta.conf.main_cf import MainCf
 from mta.conf.master_cf import MasterEntry
 from mta.lib.log import Log
+from mta.lib.start_lists import open_start_lists
 from mta.master.server import PROGRAMS, Process, Program
 from mta.system import Fatal, Gone, Panic, Signal, Stream, System, Wait
 
@@ -280,6 +281,7 @@ class Master:
             stress = "yes" if entry.stressable and self._stressed(entry) else ""
             process = self._new_process(entry, pid, log, stress)
             worker = Worker(process, cls(process), stress)
+            open_start_lists(process)
         except ConfError as error:
             log.info(f"fatal: {error.args[0]}")
             self._exited(service, pid, 1, 0)
