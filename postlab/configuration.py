@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 CONFIG_DIRECTORY = "/etc/postfix"
 MAIL_SPOOL = "/var/mail"
+
+#: An SQL script may take so many steps of so much work.
+_MOST_WORK, _WORK = 5000, 10_000
 
 #: ``main.cf`` before the scenario's own.
 _BASE = {
@@ -111,14 +115,20 @@ def files(
         yield f"{CONFIG_DIRECTORY}/main.cf", _bytes(main_cf(scenario.mta)), "root"
         yield f"{CONFIG_DIRECTORY}/master.cf", _bytes(master_cf(scenario.mta)), "root"
     for name, text in scenario.mta.files.items():
+        path = file_path(name)
         if name.startswith("~"):
-            user, _, rest = name[1:].partition("/")
-            yield f"/home/{user}/{rest}", _bytes(text), user
+            yield path, _bytes(text), name[1:].partition("/")[0]
             continue
-        path = name if name.startswith("/") else f"{CONFIG_DIRECTORY}/{name}"
         yield path, _bytes(text), "root"
         if path.endswith(".sql"):
             yield f"{path[:-4]}.db", database(text), "root"
+
+
+def file_path(name: str) -> str:
+    """The absolute path of a file that a scenario brings."""
+    if name.startswith("~"):
+        return f"/home/{name[1:]}"
+    return name if name.startswith("/") else f"{CONFIG_DIRECTORY}/{name}"
 
 
 def _bytes(text: str) -> bytes:
@@ -126,11 +136,19 @@ def _bytes(text: str) -> bytes:
 
 
 def database(script: str) -> bytes:
-    """The sqlite database that a script makes.  Raises sqlite3.Error."""
+    """The sqlite database that a script makes.  Raises sqlite3.Error, also where the script wants
+    files, or takes for ever.
+    """
     import sqlite3
 
+    def may(action: int, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+    left = itertools.count(_MOST_WORK, -1)
     connection = sqlite3.connect(":memory:")
     try:
+        connection.set_authorizer(may)
+        connection.set_progress_handler(lambda: int(next(left) <= 0), _WORK)
         connection.executescript(script)
         return connection.serialize()
     finally:

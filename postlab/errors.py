@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+#: A problem is told in one line, whatever is in it.
+_CONTROLS = {
+    number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160), 0x2028, 0x2029)
+} | {9: "\\t", 10: "\\n", 13: "\\r"}
+
 
 class Problem(NamedTuple):
     """One thing that is wrong in a scenario file."""
@@ -15,7 +20,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        said = f"{self.key}: {self.message}" if self.key else self.message
+        return f"{place}: {said.translate(_CONTROLS)}"
 
 
 class ScenarioError(Exception):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,11 +19,15 @@ from pydantic import (
     model_validator,
 )
 
+from mta.system import Inet, Unix
+from sim.peers.host import parse_endpoint
+
 EXTENSIONS = ["PIPELINING", "8BITMIME", "SIZE 10240000", "ENHANCEDSTATUSCODES", "DSN"]
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
-_ENDPOINT = re.compile(r"inet:(?P<host>\[[^\]]+\]|[^:\s]+):(?P<port>\d+)|unix:(?P<path>\S+)")
+#: Nobody waits longer than ten years.
+_LONGEST = 3653 * 86400
 
 
 def seconds(text: str | float) -> float:
@@ -41,14 +45,25 @@ def seconds(text: str | float) -> float:
 
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value)
     except ValueError:
         raise ValueError(f"{value!r} is no IPv4 or IPv6 address") from None
+    if address.is_unspecified or address.is_multicast or value == "255.255.255.255" or "%" in value:
+        raise ValueError(f"{value!r} is no address of a host")
+    return str(address)
 
 
 def _endpoint(value: str) -> str:
-    if not _ENDPOINT.fullmatch(value):
-        raise ValueError(f"{value!r} is no endpoint; write inet:host:port or unix:path")
+    try:
+        where = parse_endpoint(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no endpoint; write inet:ADDRESS:PORT or unix:PATH"
+        ) from None
+    if isinstance(where, Unix) and (value.endswith("/") or re.search(r"[\s\0]", value)):
+        raise ValueError(f"{value!r} is no endpoint: the path must be that of a file")
+    if isinstance(where, Inet) and not 1 <= where.port <= 65535:
+        raise ValueError(f"{value!r} is no endpoint: a port is 1 to 65535")
     return value
 
 
@@ -63,18 +78,21 @@ def _boolean(value: Any) -> Any:
 def _until(value: Any) -> Any:
     if not isinstance(value, (str, int, float)):
         raise ValueError("must be idle, seconds, or a duration such as 5d")
-    return None if value == "idle" else seconds(value)
+    return None if value == "idle" else _duration(value)
 
 
 def _duration(value: Any) -> Any:
     if not isinstance(value, (str, int, float)):
         raise ValueError("must be a number of seconds")
-    return seconds(value)
+    found = seconds(value)
+    if not 0 <= found <= _LONGEST:
+        raise ValueError("must be between nothing and ten years")
+    return found
 
 
 def _absolute(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"{value!r} must be an absolute path")
+    if not value.startswith("/") or value.endswith("/") or "\0" in value:
+        raise ValueError(f"{value!r} must be the absolute path of a program")
     return value
 
 
@@ -133,14 +151,29 @@ class Dns(Part):
     faults: dict[str, Literal["timeout", "servfail", "refused"]] = {}
 
 
+_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+
+
+def _certified(value: str) -> str:
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{value!r} is no name for a certificate")
+    return value
+
+
 class Tls(Part):
     """How a client or a peer does TLS."""
 
     cert: Literal["valid", "expired", "self-signed", "wrong-name", "none"] | None = None
-    names: list[str] | None = None
+    names: list[Annotated[str, AfterValidator(_certified)]] | None = None
     min: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] = "TLSv1.2"
     max: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] = "TLSv1.3"
     wrapper: Boolean = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if _VERSIONS.index(self.min) > _VERSIONS.index(self.max):
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
 
 
 class PeerTls(Tls):
@@ -246,9 +279,12 @@ def _milter_action(value: Any) -> Any:
     if len(items) != len(kinds) or any(isinstance(item, (dict, list)) for item in items):
         raise ValueError(f"{name} takes {len(kinds)} argument{'s' if len(kinds) > 1 else ''}")
     try:
-        return {name: [kind("" if v is None else v) for kind, v in zip(kinds, items, strict=True)]}
+        found = [kind("" if v is None else v) for kind, v in zip(kinds, items, strict=True)]
+        if isinstance(found[0], int) and not 0 <= found[0] < 1 << 32:
+            raise ValueError
     except ValueError:
-        raise ValueError(f"the first argument of {name} is a number") from None
+        raise ValueError(f"the first argument of {name} is a number from 0 on") from None
+    return {name: found}
 
 
 class MilterRule(Part):

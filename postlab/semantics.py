@@ -4,12 +4,17 @@ are records.
 
 from __future__ import annotations
 
+import ipaddress
+import posixpath
 import re
 from collections.abc import Iterator
 
+from mta.system import Endpoint, Inet
+from postlab.configuration import file_path
 from postlab.document import Document, dotted
 from postlab.errors import Problem
-from postlab.model import Scenario
+from postlab.model import Mta, Scenario
+from sim.peers.host import parse_endpoint
 
 #: Accounts that exist without being named.
 SYSTEM_USERS = ("root", "nobody", "postfix")
@@ -42,7 +47,7 @@ def check(document: Document | None, scenario: Scenario | None, name: str = "") 
 
 def _findings(scenario: Scenario) -> Iterator[Found]:
     yield from _machine(scenario)
-    yield from _peers(scenario)
+    yield from _servers(scenario)
     users = {*scenario.mta.users, *SYSTEM_USERS}
     for number, item in enumerate(scenario.submit):
         if item.user not in users:
@@ -65,6 +70,12 @@ def _machine(scenario: Scenario) -> Iterator[Found]:
     mta = scenario.mta
     if not _HOSTNAME.fullmatch(mta.hostname):
         yield ("mta", "hostname"), f"{mta.hostname!r} is no host name"
+    for number, address in enumerate(mta.addresses):
+        place = ("mta", "addresses", number)
+        if ipaddress.ip_address(address).is_loopback:
+            yield place, f"{address} is there always; name the addresses of the network"
+        elif address in mta.addresses[:number]:
+            yield place, f"{address} stands here twice"
     for number, user in enumerate(mta.users):
         path = ("mta", "users", number)
         if not _USER.fullmatch(user):
@@ -81,12 +92,44 @@ def _machine(scenario: Scenario) -> Iterator[Found]:
                 yield file, "must be ~user/file"
             elif user not in mta.users:
                 yield file, f"there is no user {user!r}; mta.users has them"
-        elif not name or name.endswith("/"):
+        elif not name or name.endswith("/") or "\0" in name:
             yield file, "must be the name of a file"
         elif name.endswith(".sql"):
             said = _sql(mta.files[name])
             if said:
                 yield file, said
+
+    yield from _directories(mta)
+
+
+#: Directories of the machine, which no file can be.
+_DIRECTORIES = (
+    "/", "/dev", "/etc/postfix", "/home", "/root", "/tmp", "/usr/sbin", "/var/lib/postfix",
+    "/var/mail", "/var/spool/postfix", *(f"/var/spool/postfix/{name}" for name in (
+        "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
+        "pid", "private", "public", "saved", "trace",
+    )),
+)  # fmt: skip
+
+
+def _directories(mta: Mta) -> Iterator[Found]:
+    """Files in the place of directories."""
+    paths = {name: posixpath.normpath(file_path(name)) for name in mta.files}
+    homes = (f"/home/{user}" for user in mta.users)
+    parents: dict[str, str] = {}
+    for path in (*_DIRECTORIES, *homes):
+        parents.update(dict.fromkeys((path, *_above(path)), "this machine"))
+    for name, path in paths.items():
+        parents.update(dict.fromkeys(_above(path), f"the file {name}"))
+    for name, path in paths.items():
+        if path in parents:
+            yield ("mta", "files", name), f"{path} is a directory of {parents[path]}"
+
+
+def _above(path: str) -> Iterator[str]:
+    while path not in ("/", "//"):
+        path = posixpath.dirname(path)
+        yield path
 
 
 def _sql(script: str) -> str:
@@ -102,16 +145,31 @@ def _sql(script: str) -> str:
     return ""
 
 
-def _peers(scenario: Scenario) -> Iterator[Found]:
-    taken: dict[tuple[str, int], str] = {}
+def _servers(scenario: Scenario) -> Iterator[Found]:
+    """Servers that cannot all be at one place."""
+    taken: dict[Endpoint, str] = {Inet("127.0.0.1", 53): "the name server"}
     for name, peer in scenario.peers.items():
-        where = (peer.address, peer.port)
+        where: Endpoint = Inet(peer.address, peer.port)
+        if not name:
+            yield ("peers", name), "must have a name"
+        elif peer.tls is not None and peer.tls.names is None and not _is_certifiable(name):
+            yield ("peers", name), f"{name!r} is no name for a certificate; tls.names can be others"
         if where in taken:
             yield (
                 ("peers", name, "address"),
                 f"{peer.address} port {peer.port} belongs to {taken[where]} already",
             )
         taken.setdefault(where, name)
+    for key, servers in (("policy", scenario.policy), ("milters", scenario.milters)):
+        for endpoint in servers:
+            where = parse_endpoint(endpoint)
+            if where in taken:
+                yield (key, endpoint), f"{endpoint} belongs to {taken[where]} already"
+            taken.setdefault(where, f"{key}: {endpoint}")
+
+
+def _is_certifiable(name: str) -> bool:
+    return name.isascii() and name.isprintable() and " " not in name
 
 
 def _zone_text(document: Document | None, scenario: Scenario | None) -> str:
