@@ -129,6 +129,14 @@ class Stream(Protocol):
     def at_end(self) -> bool:
         """Whether the other side is known to have closed and nothing is left to read."""
 
+    def peek(self) -> bytes:
+        """What has arrived and is not read yet; it stays there."""
+
+    def when_readable(self, action: Callable[[], None] | None) -> None:
+        """Calls a plain function once, when there is something to read, or the end, or a reset;
+        None takes that back.
+        """
+
     def write(self, data: bytes) -> None:
         """Buffers bytes.  They leave with ``flush``.  Never fails."""
 
@@ -139,6 +147,11 @@ class Stream(Protocol):
 
     def write_sealed(self, data: bytes) -> None:
         """As ``write``, for bytes that are chance to who watches: those of a handshake."""
+
+    def confide(self) -> None:
+        """A promise: from now on nothing leaves in the clear but what opens a session and ends it.
+        Whoever is on the other side of the door may hold us to it.
+        """
 
     def cover(self, cipher: Cipher) -> None:
         """From now on, what is read and written is plain text, and what travels is what the cipher

@@ -13,7 +13,7 @@ link.  The rest is as with TCP on Linux, as far as a program can tell:
 
 A stream may be *covered* by a cipher (TLS): then what is written and read is plain text, and what
 travels is what the cipher makes of it.  Ciphertext is chance, so the trace tells of the text under
-it; a *tap* on a connection sees both (see :data:`Tap`).
+it; a *tap* on a connection sees both (see :data:`sim.link.Tap`).
 
 A *passive* end belongs to a peer that only answers: while its task waits for input, the task does
 not keep the world from being idle, but a segment on its way to it does.
@@ -26,8 +26,9 @@ from typing import Any
 from zlib import crc32
 
 from mta.system import Cipher, Endpoint, Gone, TimedOut, Unix
-from sim.engine import DONE, Alarm, Call, Engine, Failed, Ready, Wake
-from sim.trace import Trace
+from sim.discretion import Discretion
+from sim.engine import DONE, Alarm, Call, Failed, Ready, Wake
+from sim.link import Detour, Link
 
 #: How many bytes may be on their way and unread, in each direction.
 WINDOW = 256 * 1024
@@ -38,27 +39,6 @@ CLOSED = "Bad file descriptor"
 
 _LIMITLESS = 1 << 62
 
-#: Who listens to a connection: gets the end that sends, what is seen, and the bytes.  ``clear`` are
-#: bytes that travel as they are, ``sealed`` the text that is to travel encrypted, and ``cipher``
-#: the bytes of a handshake or of encrypted text.
-Tap = Callable[["SimStream", str, bytes], None]
-
-
-class Link:
-    """What both ends of a connection share."""
-
-    __slots__ = ("ends", "engine", "ident", "latency", "on_end", "open_ends", "tap", "trace")
-
-    def __init__(self, engine: Engine, trace: Trace, ident: int, latency: int) -> None:
-        self.engine = engine
-        self.trace = trace
-        self.ident = ident  #: the number of the connection in the trace
-        self.latency = latency  #: microseconds, one way
-        self.open_ends = 2
-        self.on_end: Callable[[Link], None] | None = None
-        self.ends: tuple[SimStream, ...] = ()
-        self.tap: Tap | None = None
-
 
 class SimStream:
     """One end of a connection; a :class:`mta.system.Stream`.
@@ -68,9 +48,9 @@ class SimStream:
 
     __slots__ = (
         "__weakref__", "_alarm", "_broken", "_cipher", "_closed", "_data", "_deadline", "_engine",
-        "_eof", "_error", "_in_flight", "_out", "_peer", "_pos", "_reader", "_shut", "_told",
-        "_trace", "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer", "detour",
-        "link", "local", "passive", "remote", "sent", "side",
+        "_eof", "_error", "_in_flight", "_notice", "_out", "_peer", "_pos", "_reader", "_shut",
+        "_told", "_trace", "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer",
+        "detour", "link", "local", "passive", "remote", "sent", "side",
     )  # fmt: skip
 
     def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
@@ -102,6 +82,7 @@ class SimStream:
         self._write_timeout = 0.0
         self._cipher: Cipher | None = None
         self._broken = ""  # the cipher makes no sense of what came; why
+        self._notice: Callable[[], None] | None = None
         self._told: tuple[int, int] | None = None  # size and digest of the text under ciphertext
 
     # -- reading ------------------------------------------------------------------------------
@@ -116,6 +97,24 @@ class SimStream:
         """Whether the other side is known to have closed and nothing is left to read."""
         over = self._eof or self._error != "" or self._broken != ""
         return over and self._pos == len(self._data)
+
+    def peek(self) -> bytes:
+        """What has arrived and is not read yet; it stays there."""
+        return self._data[self._pos :]
+
+    def when_readable(self, action: Callable[[], None] | None) -> None:
+        """Calls a plain function once, when there is something to read, or the end, or a reset;
+        None takes that back.
+        """
+        if action is not None and (self._pos < len(self._data) or self.at_end):
+            action()
+        else:
+            self._notice = action
+
+    def _tell_of_input(self) -> None:
+        action, self._notice = self._notice, None
+        assert action is not None
+        action()
 
     def take_line(self, limit: int) -> bytes | None:
         """What ``read_line`` would return at once, or None when it would wait or raise."""
@@ -225,6 +224,12 @@ class SimStream:
         if data:
             self._told = self._told or (0, 0)
             self._out.append(data)
+
+    def confide(self) -> None:
+        """From now on nothing but what opens a session may go in the clear; see
+        :class:`sim.discretion.Discretion`.
+        """
+        Discretion(self)
 
     def cover(self, cipher: Cipher) -> None:
         """From now on, what is read and written is plain text, and the cipher is on the wire."""
@@ -411,6 +416,8 @@ class SimStream:
                 self._pos = 0
             if self._reader is not None:
                 self._serve_reader()
+            elif self._notice is not None:
+                self._tell_of_input()
         if self.passive:
             self._engine.busy -= 1
 
@@ -432,6 +439,8 @@ class SimStream:
                 self._end_of_wire()
             if self._reader is not None:
                 self._serve_reader()
+            elif self._notice is not None:
+                self._tell_of_input()
         if self.passive:
             self._engine.busy -= 1
 
@@ -450,6 +459,8 @@ class SimStream:
             return
         self._error = why
         self._out.clear()
+        if self._notice is not None:
+            self._tell_of_input()
         if self._reader is not None:
             if self._pos < len(self._data):
                 self._stop_reading().fire(self._take(self._want))
@@ -556,22 +567,6 @@ class SimStream:
 
     def __repr__(self) -> str:
         return f"<stream {self.link.ident} {self.local} - {self.remote}>"
-
-
-class Detour:
-    """What faults make of that which one end sends; see :mod:`sim.faults`."""
-
-    def data(self, data: bytes) -> None:
-        """A segment leaves."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """The orderly end of the stream leaves."""
-        raise NotImplementedError
-
-    def reset(self) -> None:
-        """A reset leaves."""
-        raise NotImplementedError
 
 
 def stream_pair(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from mta.commands.command import Command, main_cf_read
+from collections.abc import Callable
+
+from mta.commands.command import Command, CommandLog, main_cf_read
 from mta.commands.postdrop import Drop
+from mta.lib.crash import Crash
 from mta.lib.requests import CLEANUP_STAT_WRITE, CleanupMessage, CleanupReply
 from mta.master.server import Process
 from mta.smtpd.destination import Destination
@@ -31,6 +34,15 @@ class StandardStream:
     def _take(self, size: int) -> bytes:
         taken, self._input = self._input[:size], self._input[size:]
         return taken
+
+    def peek(self) -> bytes:
+        """All that is left."""
+        return self._input
+
+    def when_readable(self, action: Callable[[], None] | None) -> None:
+        """There is always something to be read, or the end."""
+        if action is not None:
+            action()
 
     def take_line(self, limit: int) -> bytes | None:
         """A line; it never has to wait."""
@@ -60,6 +72,9 @@ class StandardStream:
         self.output += data
 
     write_sealed = write
+
+    def confide(self) -> None:
+        """There is nobody to confide in."""
 
     def cover(self, cipher: Cipher) -> None:
         """There is no TLS here: smtpd(8) does not offer STARTTLS."""
@@ -102,10 +117,23 @@ def stand_alone(cmd: Command) -> Wait[int]:
     master = cmd.process.master
     process = master.new_process("smtpd")
     postdrop = master.new_process("postdrop")
+    postdrop.log = CommandLog(
+        process.system, postdrop.log.tag, postdrop.pid, "postdrop", cmd.output, quiet=False
+    )
     main_cf_read(process)
     stream = StandardStream(process.system, cmd.stdin)
 
+    def greet() -> None:
+        """Writes what was written before the first command was read: the other replies wait until
+        all of the input was.
+        """
+        end = stream.output.find(b"\n") + 1
+        cmd.write(stream.output[:end].decode("utf-8", "surrogateescape"))
+        del stream.output[:end]
+
     def open_message(session: Session) -> Wait[Destination]:
+        if not cmd.output:
+            greet()
         return DropDestination(postdrop, cmd.user)
         yield None
 
@@ -116,6 +144,11 @@ def stand_alone(cmd: Command) -> Wait[int]:
         yield from smtpd_service(server, stream, stand_alone=open_message)
     except Fatal:
         return 1
+    except Crash as crash:  # what waits to be written is lost
+        if not cmd.output:
+            greet()
+        stream.output.clear()
+        return -crash.signal
     finally:
         cmd.write(stream.output.decode("utf-8", "surrogateescape"))
     return 0

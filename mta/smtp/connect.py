@@ -57,6 +57,8 @@ def _connect(state: State, remote: Endpoint, source: str) -> Wait[Session | None
         state.why.simple("4.4.1", f"connect to {state.host}[{state.addr}]{port}: {what}")
         return None
     process.keep(stream)
+    if state.confidential:
+        stream.confide()
     expires = started + client.conf.smtp_connection_reuse_time_limit if state.conn_store else 0
     return Session(state, SmtpStream(stream, now=process.now), expires)
 

@@ -52,9 +52,9 @@ CONFIGURATION PARAMETERS
     smtp_tls_CAfile, smtp_tls_CApath, smtp_tls_block_early_mail_reply, smtp_tls_cert_file,
     smtp_tls_ciphers, smtp_tls_dcert_file, smtp_tls_dkey_file, smtp_tls_eccert_file,
     smtp_tls_eckey_file, smtp_tls_exclude_ciphers, smtp_tls_fingerprint_cert_match,
-    smtp_tls_fingerprint_digest, smtp_tls_key_file, smtp_tls_loglevel, smtp_tls_mandatory_ciphers,
     smtp_tls_fingerprint_digest, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_key_file,
-    smtp_tls_loglevel, smtp_tls_mandatory_ciphers,
+    smtp_tls_loglevel, smtp_tls_mandatory_ciphers, smtp_tls_mandatory_exclude_ciphers,
+    smtp_tls_mandatory_protocols, smtp_tls_note_starttls_offer,
     smtp_tls_protocols, smtp_tls_scert_verifydepth, smtp_tls_secure_cert_match,
     smtp_tls_trust_anchor_file, smtp_tls_verify_cert_match
 """

@@ -166,6 +166,7 @@ class State:
         "cache_used",
         "client",
         "complete_session",
+        "confidential",
         "conn_load",
         "conn_store",
         "deferred",
@@ -219,3 +220,4 @@ class State:
         self.complete_session = False
         #: The TLS policy for the server at hand, the engine's own.
         self.tls: Any = None
+        self.confidential = False  #: the policy for the server forbids plaintext

@@ -104,6 +104,7 @@ class ClientTls:
         that fails.
         """
         policy = state.tls = yield from self.policies.query(state)
+        state.confidential = policy.level >= TLS_LEV_ENCRYPT
         if policy.level != TLS_LEV_INVALID:
             return True
         state.why.simple(policy.status, policy.reason)
