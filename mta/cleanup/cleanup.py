@@ -21,16 +21,14 @@ DIAGNOSTICS
     ``QUEUEID: message-id=...`` for every message.  Troubles are warnings; what checks decide is
     logged as ``QUEUEID: reject: header ...`` and the like.
 
-BUGS
-    ``in_flow_delay`` has no effect: mail never comes faster than the queue manager can take it.
-
 CONFIGURATION PARAMETERS
     always_add_missing_headers, always_bcc, body_checks, body_checks_size_limit, canonical_classes,
     canonical_maps, delay_warning_time, detect_8bit_encoding_header, disable_mime_input_processing,
     disable_verp_bounces, duplicate_filter_limit, empty_address_recipient,
     enable_long_queue_ids, enable_original_recipient, header_address_token_limit, header_checks,
-    header_size_limit, hopcount_limit, line_length_limit, masquerade_classes, masquerade_domains,
-    masquerade_exceptions, message_drop_headers, message_reject_characters, message_size_limit,
+    header_size_limit, hopcount_limit, in_flow_delay, line_length_limit, masquerade_classes,
+    masquerade_domains, masquerade_exceptions,
+    message_drop_headers, message_reject_characters, message_size_limit,
     message_strip_characters, milter_header_checks, milter_macro_daemon_name,
     milter_macro_v, mime_boundary_length_limit, mime_header_checks,
     mime_nesting_limit, myhostname, nested_header_checks, non_smtpd_milters,
@@ -108,6 +106,7 @@ class Cleanup(Program):
         """Serves a client."""
         if isinstance(request, CleanupOpen):
             self._restart_if_changed()
+            yield from self._slow_down()
             return (yield from self._open(request.flags))
         if isinstance(request, CleanupMessage):
             return (yield from self._process(request))
@@ -117,6 +116,16 @@ class Cleanup(Program):
         """A process ends when one of its tables has changed; so we begin anew."""
         if must_begin_anew(self.process):
             self.tables = Tables(self.process)
+
+    def _slow_down(self) -> Wait[None]:
+        """Takes a token of the queue manager's; where there is none, mail comes faster than it can
+        be delivered, and its client has to wait for ``in_flow_delay``.
+        """
+        master, conf = self.process.master, self.process.conf
+        if master.flow_tokens > 0:
+            master.flow_tokens -= 1
+        elif conf.in_flow_delay and conf.queue_service_name in master.services:
+            yield self.process.system.sleep(conf.in_flow_delay)
 
     # -- the queue file
 
@@ -252,6 +261,7 @@ class Cleanup(Program):
         files = process.system.files
         if state.flags & CLEANUP_FLAG_HOLD:
             state.queue_name = MAIL_QUEUE_HOLD
+            self.process.master.flow_tokens += 1  # the queue manager has no work with it
             try:
                 self.tables.queue.rename(
                     files, state.queue_id, MAIL_QUEUE_INCOMING, MAIL_QUEUE_HOLD, self.uid, self.gid

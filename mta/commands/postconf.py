@@ -9,7 +9,7 @@ DIAGNOSTICS
     command with status 1.
 
 CONFIGURATION PARAMETERS
-    all
+    all; config_directory is where it looks
 """
 
 from __future__ import annotations

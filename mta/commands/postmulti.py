@@ -11,8 +11,7 @@ DIAGNOSTICS
 
 CONFIGURATION PARAMETERS
     config_directory, multi_instance_directories, multi_instance_enable, multi_instance_group,
-    multi_instance_name, multi_instance_wrapper, postmulti_control_commands,
-    postmulti_start_commands, postmulti_stop_commands
+    multi_instance_name, postmulti_start_commands
 """
 
 from __future__ import annotations

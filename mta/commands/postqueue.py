@@ -8,8 +8,8 @@ DIAGNOSTICS
     Whatever is fatal ends with exit status 69 (EX_UNAVAILABLE).
 
 CONFIGURATION PARAMETERS
-    authorized_flush_users, authorized_mailq_users, fast_flush_domains, showq_service_name,
-    queue_service_name, pickup_service_name
+    authorized_flush_users, authorized_mailq_users, daemon_directory, fast_flush_domains,
+    pickup_service_name, queue_service_name, showq_service_name
 """
 
 from __future__ import annotations

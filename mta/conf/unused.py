@@ -34,22 +34,15 @@ class Unused(NamedTuple):
 
 _TABLE: tuple[tuple[Kind, str, str], ...] = (
     (Kind.NOT_YET, "no process is killed for taking so long", "daemon_timeout"),
-    (Kind.NOT_YET, "mail that comes faster than it goes is not slowed down", "in_flow_delay"),
     (Kind.NOT_YET, "queue files are always removed", "dont_remove"),
     (Kind.NOT_YET, "the faults are those of the world", "fault_injection_code"),
     (Kind.NOT_YET, "this is not logged", "destination_concurrency_feedback_debug"),
+    (Kind.NOT_YET, "postfix(1) starts one instance", "multi_instance_wrapper"),
+    (Kind.NOT_YET, "any directory is allowed", "alternate_config_directories"),
     (
         Kind.NOT_YET,
-        "there is one instance",
-        "alternate_config_directories multi_instance_directories multi_instance_wrapper",
-    ),
-    (
-        Kind.NO_PROGRAM,
-        "postmulti",
-        """
-        multi_instance_enable multi_instance_group postmulti_control_commands
-        postmulti_start_commands postmulti_stop_commands
-        """,
+        "a disabled instance is kept from starting, and all else is left to it",
+        "postmulti_control_commands postmulti_stop_commands",
     ),
     (Kind.NO_PROGRAM, "oqmgr", "qmgr_fudge_factor"),
     (

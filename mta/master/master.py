@@ -125,6 +125,8 @@ class Master:
         self._views: dict[tuple[str, str], Conf] = {}  #: of processes whose start gave no warning
         self._persistent: dict[str, dict[str, Any]] = {}
         self.configure(entries)
+        #: How many messages cleanup(8) may take up without a pause (mail_flow(3)).
+        self.flow_tokens = 0
 
     # -- configuration ------------------------------------------------------------------------
 

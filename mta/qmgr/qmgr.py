@@ -16,8 +16,9 @@ DIAGNOSTICS
 
 CONFIGURATION PARAMETERS
     minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, bounce_queue_lifetime,
-    queue_run_delay, transport_retry_time, qmgr_message_active_limit,
-    qmgr_message_recipient_limit, qmgr_message_recipient_minimum, defer_transports,
+    queue_run_delay, transport_retry_time, in_flow_delay, default_process_limit,
+    qmgr_message_active_limit, qmgr_message_recipient_limit, qmgr_message_recipient_minimum,
+    defer_transports,
     helpful_warnings, qmgr_clog_warn_time, confirm_delay_cleared, delay_logging_resolution_limit,
     disable_verp_bounces, verp_delimiter_filter, default_filter_nexthop, recipient_delimiter,
     double_bounce_sender, myhostname, queue_directory, smtputf8_enable
@@ -98,6 +99,11 @@ class Scan:
         qmgr = self.qmgr
         self.ids = qmgr.mail_queue.ids(qmgr.process.system.files, self.queue)
         self.ids.reverse()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a scan is under way, or another is to follow."""
+        return bool(self.ids) or (self.ids is not None and bool(self.next_flags & SCAN_START))
 
     def next(self) -> str | None:
         """The next queue id, or None at the end."""
@@ -268,22 +274,39 @@ class QueueManager(Program):
             self.drain()
             scans = (self.incoming, self.deferred)
             while self.message_count < self.active_limit:
-                found = False
+                found = fed = False
                 for step in range(2):
                     index = (self._first + step) % 2
                     queue_id = scans[index].next()
                     if queue_id is None:
                         continue
                     found = True
-                    if (yield from self._feed(scans[index], queue_id)):
+                    fed = yield from self._feed(scans[index], queue_id)
+                    if fed:
                         self._first = (index + 1) % 2
                         break
+                self._let_flow(fed and scans[index] is self.incoming)
                 self.drain()
                 if not found:
                     break
                 yield self.process.system.sleep(0)  # what has happened meanwhile comes first
         finally:
             self.running = False
+
+    def _let_flow(self, incoming: bool) -> None:
+        """Gives cleanup(8) a token for a message that came from the incoming queue, and all of them
+        while that is not looked at; there are never more than ``default_process_limit``.
+        """
+        conf, master = self.process.conf, self.process.master
+        limit = conf.default_process_limit
+        if not conf.in_flow_delay:
+            return
+        if incoming and master.flow_tokens < limit:
+            master.flow_tokens += 1
+        elif not self.incoming.ids:
+            master.flow_tokens = limit
+        else:
+            master.flow_tokens = min(master.flow_tokens, limit)
 
     def _feed(self, scan: Scan, queue_id: str) -> Wait[bool]:
         """Moves a file into the active queue and starts its deliveries (qmgr_active_feed)."""
@@ -399,7 +422,7 @@ class QueueManager(Program):
             self.scheduler.free(job)
         message.jobs = []
         self.message_count -= 1
-        if not self.running and (self.incoming.ids or self.deferred.ids):
+        if not self.running and (self.incoming.is_open or self.deferred.is_open):
             self.process.system.spawn(self.loop(), "qmgr")
 
     def corrupt(self, queue_id: str) -> None:

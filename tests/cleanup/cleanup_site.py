@@ -25,6 +25,8 @@ myhostname = mx.example.org
 mydestination = example.org
 myorigin = example.org
 inet_protocols = ipv4
+queue_service_name = pickup
+in_flow_delay = 0
 """
 MASTER_CF = """\
 pickup unix n - n 3600 1 pickup

@@ -207,8 +207,8 @@ class Process:
                 )
             case ResolveRequest():
                 return ResolveReply("local", "example.org", request.address, 1 << 8)
-            case AnvilRequest() if self.anvil is not None:
-                return (yield from self.anvil.serve(request))
+            case AnvilRequest():
+                return None if self.anvil is None else (yield from self.anvil.serve(request))
             case FlushServiceRequest():
                 return self.flush_status
         raise Gone("Connection refused")

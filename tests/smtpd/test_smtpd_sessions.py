@@ -192,7 +192,7 @@ def test_without_cleanup_the_process_dies_and_says_nothing() -> None:
 
     def call(service: str, request: object):  # type: ignore[no-untyped-def]
         if service == "gone":
-            raise Gone("Connection refused")
+            raise Gone("Connection reset by peer")
         return original(service, request)
 
     process.call = call  # type: ignore[method-assign,assignment]
