@@ -70,7 +70,11 @@ class Verify(Program):
         self._schedule_cleanup()
 
     def serve(self, request: VerifyQuery | VerifyUpdate) -> Wait[VerifyReply]:
-        """Answers a query, or takes the outcome of a probe."""
+        """Answers a query, or takes the outcome of a probe.  A colon is not for the cache's format:
+        it becomes an underscore, also in the address that is probed.
+        """
+        if ":" in request.address:
+            request = request._replace(address=request.address.replace(":", "_"))
         if isinstance(request, VerifyUpdate):
             return self._update(request)
         return (yield from self._query(request))

@@ -50,6 +50,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mta.smtpd.check_restrictions  # noqa: F401 - all restrictions register themselves
+from mta.lib.crash import Crash
 from mta.lib.mail_error import MAIL_ERROR_RESOURCE
 from mta.lib.requests import RESOLVE_FLAG_ERROR
 from mta.smtpd.check_evaluate import inputs_of, stage_checks
@@ -307,6 +308,8 @@ def check_size(session: Session, size: int) -> Wait[str | None]:
     limit = session.process.conf.message_size_limit
     if not 0 < limit < size:
         return None
+    if session.stand_alone:
+        raise Crash("a rejection where the access checks were never set up")
     reject_policy(session, 552, "5.3.4", "Message size exceeds fixed limit")
     return str(session.scratch[REPLY])
     yield None

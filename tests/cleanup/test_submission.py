@@ -183,6 +183,27 @@ def test_smtp_on_standard_input(site: Site) -> None:
     assert queued(postfix).of("S", "R") == ["a@b.test", "c@d.test"]
 
 
+def test_a_size_beyond_the_limit_kills_smtp_on_standard_input(site: Site) -> None:
+    postfix = site()
+    dialogue = "HELO x\nMAIL FROM:<a@b.test> SIZE=999999999\nQUIT\n"
+    status, text = sendmail(postfix, "-bs", text=dialogue)
+    assert status == -11
+    assert [line[:3] for line in text.splitlines()] == ["220"]
+
+
+def test_smtp_on_standard_input_shows_what_postdrop_complains_of(site: Site) -> None:
+    postfix = site("message_size_limit = 100\n")
+    dialogue = (
+        "HELO x\nMAIL FROM:<a@b.test>\nRCPT TO:<c@d.test>\nDATA\nSubject: hi\n\nbody\n.\nQUIT\n"
+    )
+    status, text = sendmail(postfix, "-bs", text=dialogue)
+    lines = text.splitlines()
+    assert status == 0
+    assert lines[1].startswith("postdrop: warning: uid=")
+    assert lines[1].endswith(": File too large")
+    assert [line[:3] for line in lines[2:]] == ["250", "250", "250", "354", "552", "221"]
+
+
 # -- postdrop(1) and pickup(8) --------------------------------------------------------------------
 
 
