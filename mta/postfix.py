@@ -38,6 +38,7 @@ MODULES = (
     "mta.daemons.anvil",
     "mta.daemons.bounce",
     "mta.daemons.discard",
+    "mta.daemons.dnsblog",
     "mta.daemons.error",
     "mta.daemons.flush",
     "mta.daemons.pickup",
@@ -51,6 +52,7 @@ MODULES = (
     "mta.daemons.verify",
     "mta.daemons.virtual",
     "mta.local.local",
+    "mta.postscreen.postscreen",
     "mta.qmgr.qmgr",
     "mta.smtp.smtp",
     "mta.smtpd.smtpd",
@@ -95,10 +97,10 @@ class Postfix:
         self.host = Host.of(system)
         self.master: Master | None = None
         self.running = False
-        self._main_text = b""
-        self._main_cf = MainCf()
         self._instances: dict[str, Postfix] = {config_dir: self}
         self._pids: count[int] = count(100)
+        self._main_text = b""
+        self._main_cf = MainCf()
 
     # -- the mail system as a whole -----------------------------------------------------------
 
@@ -224,8 +226,6 @@ class Postfix:
         )
         return (yield from run_command(cmd))
 
-    def _master_for_commands(self) -> Master | None:
-        """The running master, or one that never runs, so that commands can read the
     def instance(self, config_dir: str) -> Postfix:
         """The mail system of another configuration directory on the same machine."""
         if config_dir == self.config_dir:
@@ -268,6 +268,8 @@ class Postfix:
         master.control = self
         return master
 
+    def _master_for_commands(self) -> Master | None:
+        """The running master, or one that never runs, so that commands can read the
         configuration while the mail system is down.
         """
         if self.master is None:

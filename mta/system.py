@@ -406,7 +406,7 @@ class System(Protocol):
         """Calls a plain function later.  It does not keep the world from being idle."""
 
     def syslog(self, tag: str, pid: int, text: str) -> None:
-        """One line of the mail log; tag as in ``postfix/smtpd``."""
+        """One line of the mail log; tag as in ``postfix/smtpd``.  A pid of 0 is not shown."""
 
 
 def never(_: object) -> NoReturn:

@@ -23,7 +23,8 @@ from sim.faults import (
     Split,
     Stall,
 )
-from sim.streams import Detour, SimStream
+from sim.link import Detour
+from sim.streams import SimStream
 
 
 class FaultyWay(Detour):

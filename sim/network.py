@@ -28,7 +28,8 @@ from sim.faults import (
     StreamFault,
     Unreachable,
 )
-from sim.streams import Link, SimStream, Tap, stream_pair
+from sim.link import Link, Tap
+from sim.streams import SimStream, stream_pair
 from sim.trace import Trace, digest
 
 #: One-way latencies in microseconds.

@@ -55,7 +55,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "processes do not hang, and talk to each other in no time",
         """
         application_event_drain_time connection_cache_protocol_timeout ipc_timeout ipc_ttl
-        qmgr_daemon_timeout qmgr_ipc_timeout tlsproxy_watchdog_timeout trigger_timeout
+        postscreen_watchdog_timeout qmgr_daemon_timeout qmgr_ipc_timeout
+        tlsproxy_watchdog_timeout trigger_timeout
         """,
     ),
     (Kind.MEANINGLESS, "a process can always be made", "fork_attempts fork_delay"),

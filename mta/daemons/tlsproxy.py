@@ -76,6 +76,8 @@ class Tlsproxy(Program):
         assert isinstance(request, TlsproxyRequest)
         if self._service is None or request.role != "server":
             return TlsproxyReply(False)
+        if request.ready is not None:
+            yield from request.ready()
         log, remote = self.process.log, request.remote
         from mta.tls.session import tls_print_errors
 

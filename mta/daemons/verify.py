@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, NamedTuple
 
+from mta.lib.dict_cache import DictCache
 from mta.lib.post_mail import post_mail_open
 from mta.lib.requests import (
     DEL_REQ_FLAG_MTA_VRFY,
@@ -59,15 +60,12 @@ class Verify(Program):
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         conf = process.conf
-        self.cache: dict[str, Entry] = process.master.persistent(
-            f"verify {conf.address_verify_map}" if conf.address_verify_map else None
+        cache = DictCache[Entry](
+            process, conf.address_verify_map, self._may_stay, title="internal:verify"
         )
+        self.cache = cache.entries
         self.stays = not conf.address_verify_map
-        #: When the cache was cleaned last (``last``; seconds).
-        self.cleaned: dict[str, int] = process.master.persistent(
-            f"verify cleanup {conf.address_verify_map}" if conf.address_verify_map else None
-        )
-        self._schedule_cleanup()
+        cache.clean_every(conf.address_verify_cache_cleanup_interval)
 
     def serve(self, request: VerifyQuery | VerifyUpdate) -> Wait[VerifyReply]:
         """Answers a query, or takes the outcome of a probe.  A colon is not for the cache's format:
@@ -139,35 +137,6 @@ class Verify(Program):
         except Gone as gone:
             process.log.warning(f"connect to {process.conf.cleanup_service_name}: {gone.args[0]}")
 
-    def _schedule_cleanup(self) -> None:
-        """The first cleanup: at once, or ``address_verify_cache_cleanup_interval`` after the last
-        one that the cache knows of.
-        """
-        interval = self.process.conf.address_verify_cache_cleanup_interval
-        if interval <= 0:
-            return
-        last = self.cleaned.get("last")
-        delay = 0 if last is None else min(max(last + interval - self._now(), 0), interval)
-        if delay:
-            self.process.system.after(delay, self._clean_up)
-        else:
-            self._clean_up()
-
-    def _clean_up(self) -> None:
-        """Drops what is expired, every ``address_verify_cache_cleanup_interval``."""
-        process = self.process
-        now = self._now()
-        dropped = [
-            address
-            for address, entry in self.cache.items()
-            if now - entry.probed >= _PROBE_TTL and self._expired(entry)
-        ]
-        for address in dropped:
-            del self.cache[address]
-        name = process.conf.address_verify_map or "internal:verify"
-        process.log.info(
-            f"cache {name} full cleanup: retained={len(self.cache)} dropped={len(dropped)} entries"
-        )
-        self.cleaned["last"] = now
-        interval = process.conf.address_verify_cache_cleanup_interval
-        process.system.after(interval, self._clean_up)
+    def _may_stay(self, _: str, entry: Entry) -> bool:
+        """Whether an entry is not too old for the cache."""
+        return self._now() - entry.probed < _PROBE_TTL or not self._expired(entry)

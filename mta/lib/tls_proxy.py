@@ -21,6 +21,8 @@ class TlsproxyRequest:
     timeout: float
     server_id: str
     role: Literal["server", "client"] = "server"
+    #: What the program does when TLS is to be had, before the handshake.
+    ready: Callable[[], Wait[Any]] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,7 +37,11 @@ class TlsproxyReply:
 
 
 def tls_proxy_open(
-    process: Process, stream: Stream, remote: str, timeout: float, server_id: str
+    process: Process,
+    stream: Stream,
+    remote: str,
+    timeout: float,
+    server_id: str,
 ) -> Wait[TlsproxyReply | None]:
     """Hands a client's connection to tlsproxy(8).  The stream is plain text afterwards.
 

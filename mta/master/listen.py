@@ -34,9 +34,12 @@ def port_number(name: str) -> int | None:
 
 def endpoints(master: Master, entry: MasterEntry) -> list[Endpoint]:
     """The endpoints of a service: the port at its addresses, or its socket in the queue directory.
+    Connections of a ``pass`` service come by way of another process.
     Raises Fatal for an unknown port.
     """
-    if entry.type not in ("inet", "pass"):
+    if entry.type == "pass":
+        return []
+    if entry.type != "inet":
         return [Unix(f"{master.conf.queue_directory}/{entry.path}")]
     number = port_number(entry.port)
     if number is None:

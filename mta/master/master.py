@@ -29,6 +29,7 @@ from mta.conf.main_cf import MainCf
 from mta.conf.master_cf import MasterEntry
 from mta.lib.log import Log
 from mta.lib.start_lists import open_start_lists
+from mta.master.limits import check_limit
 from mta.master.server import PROGRAMS, Process, Program
 from mta.system import Fatal, Gone, Panic, Signal, Stream, System, Wait
 
@@ -124,9 +125,9 @@ class Master:
         self._began = 0  #: when master was started, microseconds
         self._views: dict[tuple[str, str], Conf] = {}  #: of processes whose start gave no warning
         self._persistent: dict[str, dict[str, Any]] = {}
-        self.configure(entries)
         #: How many messages cleanup(8) may take up without a pause (mail_flow(3)).
         self.flow_tokens = 0
+        self.configure(entries)
 
     # -- configuration ------------------------------------------------------------------------
 
@@ -141,7 +142,7 @@ class Master:
     @staticmethod
     def key(entry: MasterEntry) -> str:
         """The name by which a service is asked for."""
-        return f"{entry.name}/{entry.type}" if entry.type in ("inet", "pass") else entry.name
+        return f"{entry.name}/inet" if entry.type == "inet" else entry.name
 
     def start(self) -> None:
         """Listens for all services and starts the wake-up timers."""
@@ -282,6 +283,7 @@ class Master:
         try:
             stress = "yes" if entry.stressable and self._stressed(entry) else ""
             process = self._new_process(entry, pid, log, stress)
+            check_limit(process, entry)
             worker = Worker(process, cls(process), stress)
             open_start_lists(process)
         except ConfError as error:
@@ -340,8 +342,10 @@ class Master:
         return service.total + 1 >= service.limit > 0
 
     def _missing(self, service: Service, pid: int) -> None:
-        """There is no such program: the child of master(8) cannot execute it."""
-        Log(self.system, self.log.tag, pid).info(
+        """There is no such program: the child of master(8), whose log has been closed, cannot
+        execute it.
+        """
+        Log(self.system, "master", 0).info(
             f"fatal: master_spawn: exec {service.path}: No such file or directory"
         )
         self._exited(service, pid, 1, 0)

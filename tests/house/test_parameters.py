@@ -110,7 +110,7 @@ def test_a_parameter_that_is_told_is_found(text: str, names: tuple[set[str], set
                              "always removed"]),
         ("dont_remove = 0", []),
         ("tcp_windowsize = 1", []),
-        ("postscreen_greet_wait = 1", []),
+        ("qmqpd_timeout = 1", []),
         ("smtpd_timeout = 1", []),
         ("my_own = 1", []),
     ],
@@ -126,15 +126,15 @@ title: A configuration with settings that have no effect yet
 mta:
   main.cf: |
     dont_remove = 1
-    postscreen_greet_wait = 3s
+    qmqpd_timeout = 3s
   master.cf: |
     10025 inet n - n - - smtpd -o daemon_timeout=60
-    10026 inet n - n - 1 postscreen
+    10026 inet n - n - 1 qmqpd
 submit:
   - as: root
     text: hello
     """)
     said = "\n".join(run_scenario(scenario).report.unheeded)
     assert "dont_remove has no effect yet" in said
-    assert "postscreen_greet_wait is of a program that does not exist yet: postscreen" in said
+    assert "qmqpd_timeout is of a program that does not exist yet: qmqpd" in said
     assert "daemon_timeout has no effect yet" in said

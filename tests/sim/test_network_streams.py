@@ -493,3 +493,39 @@ def test_both_ends_know_their_names(hosts: TwoHosts) -> None:
 
     assert hosts.run(client()) == [(("192.0.2.25", 40000), SERVER)]
     assert seen == [(SERVER, ("192.0.2.25", 40000))]
+
+
+class TestBeingTold:
+    @pytest.mark.parametrize("segments", [[b"one\n"], []], ids=["input", "the end"])
+    def test_who_asks_is_told_once_that_there_is_something_to_read(
+        self, hosts: TwoHosts, segments: list[bytes]
+    ) -> None:
+        hosts.serve(hosts.sends(*segments))
+        told: list[int] = []
+
+        def client() -> Wait[bytes]:
+            stream: Stream = yield hosts.connect()
+            stream.when_readable(lambda: told.append(hosts.here.now()))
+            assert told == []
+            yield hosts.here.sleep(1)
+            assert len(told) == 1
+            stream.when_readable(lambda: told.append(0))
+            assert told[1:] == [0]
+            seen = stream.peek()
+            assert (yield stream.read(100, 10)) == seen
+            return seen
+
+        assert hosts.run(client()) == [b"".join(segments)]
+
+    def test_it_can_be_taken_back(self, hosts: TwoHosts) -> None:
+        hosts.serve(hosts.sends(b"one\n"))
+        told: list[str] = []
+
+        def client() -> Wait[None]:
+            stream: Stream = yield hosts.connect()
+            stream.when_readable(lambda: told.append("told"))
+            stream.when_readable(None)
+            yield hosts.here.sleep(1)
+
+        hosts.run(client())
+        assert told == []
