@@ -155,7 +155,7 @@ _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
 def _certified(value: str) -> str:
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
+    if not value or not value.isascii():
         raise ValueError(f"{value!r} is no name for a certificate")
     return value
 
