@@ -46,7 +46,8 @@ class Line:
         return self.service.rpartition("/")[2]
 
     def __str__(self) -> str:
-        return f"{self.service}[{self.pid}]: {self.text}"
+        who = f"{self.service}[{self.pid}]" if self.pid else self.service
+        return f"{who}: {self.text}"
 
 
 @dataclass(slots=True)

@@ -17,7 +17,9 @@ from sim.trace import Trace
 
 
 class LogLine(NamedTuple):
-    """A line of the mail log; ``at`` in microseconds since the epoch."""
+    """A line of the mail log; ``at`` in microseconds since the epoch.  Without a ``pid`` (0) no
+    process is named.
+    """
 
     at: int
     tag: str
@@ -25,7 +27,7 @@ class LogLine(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.tag}[{self.pid}]: {self.text}"
+        return f"{self.tag}[{self.pid}]: {self.text}" if self.pid else f"{self.tag}: {self.text}"
 
 
 class Machine:

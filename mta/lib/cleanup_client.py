@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from mta.lib.mail_connect import call_wait
 from mta.lib.requests import CleanupMessage, CleanupOpen, CleanupReply
-from mta.system import Wait
+from mta.system import Gone, Wait
 
 if TYPE_CHECKING:
     from mta.master.server import Process
+
+#: Where a process notes its messages that are not finished: cleanup(8) removes them when it dies.
+UNFINISHED = "unfinished messages"
 
 
 def cleanup_open(process: Process, flags: int, *, patient: bool = False) -> Wait[CleanupMessage]:
@@ -27,6 +30,7 @@ def cleanup_open(process: Process, flags: int, *, patient: bool = False) -> Wait
         message = yield from call_wait(process, name, request, "public")
     else:
         message = yield from process.call(name, request)
+    process.cache.setdefault(UNFINISHED, {})[message.queue_id] = message
     return message
 
 
@@ -38,5 +42,21 @@ def cleanup_finish(
     client: cleanup(8) removes it.  Raises Gone where the process dies.
     """
     name = service or process.conf.cleanup_service_name
+    process.cache.get(UNFINISHED, {}).pop(message.queue_id, None)
     reply: CleanupReply = yield from process.call(name, message)
     return reply
+
+
+def hang_up(process: Process) -> None:
+    """The process has died: the messages that it was about to write come to nothing."""
+    unfinished: dict[str, CleanupMessage] = process.cache.get(UNFINISHED, {})
+    for message in list(unfinished.values()):
+        message.records.clear()
+        process.system.spawn(_give_up(process, message), "unfinished message")
+
+
+def _give_up(process: Process, message: CleanupMessage) -> Wait[None]:
+    try:
+        yield from cleanup_finish(process, message)
+    except Gone:
+        pass

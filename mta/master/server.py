@@ -79,7 +79,10 @@ class Process:
         self._streams.append(ReferenceType(stream))
 
     def ended(self) -> None:
-        """The process has died: so do its connections."""
+        """The process has died: so do its connections, to cleanup(8) too."""
+        from mta.lib.cleanup_client import hang_up
+
+        hang_up(self)
         for ref in self._streams:
             stream = ref()
             if stream is not None:

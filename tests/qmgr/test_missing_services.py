@@ -60,3 +60,15 @@ def test_a_missing_connection_cache_is_missed_twice_and_then_done_without() -> N
         "warning: connect to private/lost: No such file or directory",
         "warning: disabling connection caching",
     ]
+
+
+def test_a_program_that_is_not_there_is_missed_by_the_child_of_master() -> None:
+    lab = Lab()
+    lab.mta(
+        f"{SITE}\ntransport_maps = inline:{{{{dest.test = lost:}}}}\n",
+        master_cf="lost unix - - n - - lost\n",
+    )
+    lab.client("192.0.2.30").say("EHLO pc").mail("a@example.org", "bob@dest.test").quit()
+    text = "fatal: master_spawn: exec /usr/libexec/postfix/lost: No such file or directory"
+    assert f"master: {text}" in map(str, lab.log)
+    assert any(line.endswith(": bad command startup -- throttling") for line in map(str, lab.log))
