@@ -57,9 +57,12 @@ class Milters(Protocol):
     def data_event(self) -> Wait[Reply]:
         """DATA."""
 
-    def message(self, data: bytearray, offset: int, auto_headers: Sequence[str]) -> Wait[Reply]:
+    def message(
+        self, data: bytearray, offset: int, auto_headers: Sequence[str], too_big: str = ""
+    ) -> Wait[Reply]:
         """The content, from the queue file's records at an offset, without the headers that we
-        have put in front; then the end of the message, and the edits.
+        have put in front; then the end of the message, and the edits.  ``too_big`` is the name of
+        a queue file that has grown beyond its limit.
         """
 
     def disc_event(self) -> Wait[None]:

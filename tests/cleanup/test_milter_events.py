@@ -54,7 +54,7 @@ class FakeMilters:
         return self._event("data")
 
     def message(
-        self, data: bytearray, offset: int, auto_headers: Sequence[str]
+        self, data: bytearray, offset: int, auto_headers: Sequence[str], too_big: str = ""
     ) -> Wait[str | None]:
         self.events.append(("message", data[offset : offset + 1], list(auto_headers)))
         for edit in self.edits:
