@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mta.commands.command import Command, Control, command
+from mta.commands.command import Command, CommandLog, Control, command, main_cf_read
 from mta.commands.postqueue import flush_queue
 from mta.commands.postsuper import check_structure
 from mta.lib.log import Log
@@ -36,6 +36,11 @@ def postfix(cmd: Command) -> Wait[int]:
         log.fatal("the postfix command is reserved for the superuser")
     verb = cmd.args[0] if cmd.args else ""
     if verb == "flush":
+        name, process = "postqueue", cmd.process
+        cmd.name = name
+        tag = f"{process.conf.syslog_name}/{name}"
+        process.log = CommandLog(process.system, tag, process.pid, name, cmd.output, quiet=False)
+        main_cf_read(process)
         return (yield from flush_queue(cmd))
     action = _ACTIONS.get(verb)
     script = Log(

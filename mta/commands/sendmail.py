@@ -368,7 +368,8 @@ def _dispatch(cmd: Command, options: Options) -> Wait[int]:
         return (yield from _other(cmd, "postalias", *words)) if words else 0
     if mode == _DAEMON:
         _no_recipients(cmd, options, "daemon mode requires no recipient")
-        return (yield from _other(cmd, "postfix", "start"))
+        yield from _other(cmd, "postfix", "start")
+        return 0
     if mode == _USER:
         _no_recipients(cmd, options, "stand-alone mode requires no recipient")
         yield from _check_acl(cmd)

@@ -289,9 +289,23 @@ _REAL: dict[str, Callable[[bytes], Pairs]] = {"cdb": _real_cdb, "lmdb": _real_lm
 
 def _existing(process: TableProcess, kind: str, path: str, open_flags: int) -> File:
     files = process.system.files
+    if open_flags & O_RDWR and not files.exists(path):
+        table = _from_text(process, kind, path.removesuffix(_KINDS[kind].suffix), 0)
+        if table is not None and is_command(process):
+            return _written(process, kind, table)
     if open_flags & O_CREAT and not files.exists(path):
         return _created(process, kind, path, path)
     return files.open(path)
+
+
+def _written(process: TableProcess, kind: str, table: IndexedDict) -> File:
+    """The file that should have been built from a text before somebody changes it."""
+    source = table.watched
+    assert source is not None
+    file = _created(process, kind, table.path, table.path.removesuffix(_KINDS[kind].suffix))
+    entries = (store.stored(key, value) for key, value in table.entries.items())
+    process.system.files.append(table.path, b"".join(entries))
+    return file
 
 
 def _created(process: TableProcess, kind: str, path: str, source: str) -> File:
