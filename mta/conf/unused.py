@@ -36,7 +36,6 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
     (Kind.NOT_YET, "no process is killed for taking so long", "daemon_timeout"),
     (Kind.NOT_YET, "queue files are always removed", "dont_remove"),
     (Kind.NOT_YET, "the faults are those of the world", "fault_injection_code"),
-    (Kind.NOT_YET, "this is not logged", "destination_concurrency_feedback_debug"),
     (Kind.NOT_YET, "postfix(1) starts one instance", "multi_instance_wrapper"),
     (Kind.NOT_YET, "any directory is allowed", "alternate_config_directories"),
     (

@@ -18,7 +18,7 @@ CONFIGURATION PARAMETERS
     minimal_backoff_time, maximal_backoff_time, maximal_queue_lifetime, bounce_queue_lifetime,
     queue_run_delay, transport_retry_time, in_flow_delay, default_process_limit,
     qmgr_message_active_limit, qmgr_message_recipient_limit, qmgr_message_recipient_minimum,
-    defer_transports,
+    defer_transports, destination_concurrency_feedback_debug,
     helpful_warnings, qmgr_clog_warn_time, confirm_delay_cleared, delay_logging_resolution_limit,
     disable_verp_bounces, verp_delimiter_filter, default_filter_nexthop, recipient_delimiter,
     double_bounce_sender, myhostname, queue_directory, smtputf8_enable

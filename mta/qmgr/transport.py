@@ -51,6 +51,15 @@ class Feedback:
             self.by_window, base = False, 1.0
         self.base = base
 
+    def report(self, transport: Transport, name: str) -> None:
+        """What it comes to, for the log (``destination_concurrency_feedback_debug``)."""
+        process = transport.qmgr.process
+        window = process.conf.initial_destination_concurrency
+        process.log.info(
+            f"{transport.name}: {name} feedback type {int(self.by_window)} value at {window}: "
+            f"{self.value(window):g}"
+        )
+
     def value(self, window: int) -> float:
         """The feedback of one delivery at a window."""
         return self.base / window if self.by_window else self.base
@@ -76,6 +85,11 @@ class Transport:
         self.candidate_cache_current: Job | None = None
         self.candidate_cache_time = 0
         self.blocker_tag = 1
+        #: Whether what happens to its windows is logged.
+        self.debug = qmgr.process.conf.destination_concurrency_feedback_debug and name not in (
+            "error",
+            "retry",
+        )
         self._read_limits()
 
     def _read_limits(self) -> None:
@@ -130,7 +144,10 @@ class Transport:
         default = str(getattr(conf, default_name))
         text = conf.service_str(self.name, suffix, default)
         parameter = "" if text == default else f"{self.name}{suffix}"
-        return Feedback(self.qmgr, parameter, default_name, text)
+        feedback = Feedback(self.qmgr, parameter, default_name, text)
+        if conf.destination_concurrency_feedback_debug:
+            feedback.report(self, parameter or default_name)
+        return feedback
 
     @property
     def dead(self) -> bool:
@@ -237,6 +254,8 @@ class Queue:
             self.window = THROTTLED
         else:
             feedback = transport.negative.value(self.window)
+            if transport.debug:
+                self._log(f"qmgr_queue_throttle: feedback {feedback:g}")
             self.failure -= feedback
             while self.failure - feedback / 2 < 0:
                 self.window -= 1
@@ -248,7 +267,20 @@ class Queue:
             self.dflags = 0
             process = transport.qmgr.process
             self.timer = process.system.after(process.conf.minimal_backoff_time, self._retry)
+        if transport.debug:
+            self._log_window("throttle")
         self.update()
+
+    def _log(self, text: str) -> None:
+        self.transport.qmgr.process.log.info(text)
+
+    def _log_window(self, event: str) -> None:
+        """How the window has changed (``destination_concurrency_feedback_debug``)."""
+        self._log(
+            f"qmgr_queue_{event}: queue {self.name}: limit {self.transport.dest_concurrency_limit} "
+            f"window {self.window} success {self.success:g} failure {self.failure:g} "
+            f"fail_cohorts {self.fail_cohorts:g}"
+        )
 
     def _retry(self) -> None:
         self.unthrottle()
@@ -267,6 +299,8 @@ class Queue:
             self.dsn = None
             self.window = len(self.busy) or transport.init_dest_concurrency
             self.success = self.failure = 0.0
+            if transport.debug:
+                self._log_window("unthrottle")
             self.update()
             return
         limit = transport.dest_concurrency_limit
@@ -274,6 +308,8 @@ class Queue:
             self.window < len(self.busy) + transport.init_dest_concurrency
         ):
             feedback = transport.positive.value(self.window)
+            if transport.debug:
+                self._log(f"qmgr_queue_unthrottle: feedback {feedback:g}")
             self.success += feedback
             while feedback > 0 and self.success + feedback / 2 >= 1:
                 self.window += 1
@@ -281,6 +317,8 @@ class Queue:
                 self.failure = 0.0
             if 0 < limit < self.window:
                 self.window = limit
+        if transport.debug:
+            self._log_window("unthrottle")
         self.update()
 
     def allow_cache(self, now: int) -> None:
