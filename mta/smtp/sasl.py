@@ -58,7 +58,10 @@ class SmtpSasl:
         self.filter: StringList | None = None
         if conf.smtp_sasl_mechanism_filter:
             self.filter = StringList(
-                process, "smtp_sasl_mechanism_filter", conf.smtp_sasl_mechanism_filter
+                process,
+                "smtp_sasl_mechanism_filter",
+                conf.smtp_sasl_mechanism_filter,
+                fatal=True,
             )
         self.cache: SaslAuthCache | None = None
         if conf.smtp_sasl_auth_cache_name:
@@ -91,16 +94,13 @@ class SmtpSasl:
         session.features |= SMTP_FEATURE_AUTH
 
     def _compatible(self, words: str) -> Wait[str]:
-        """The mechanisms that ``smtp_sasl_mechanism_filter`` leaves."""
+        """The mechanisms that ``smtp_sasl_mechanism_filter`` leaves.  Its tables must not fail."""
         if self.filter is None or not words:
             return words
         left = []
         for word in _WORD.findall(words):
-            try:
-                if (yield from self.filter.match(word)):
-                    left.append(word)
-            except TableError:
-                pass
+            if (yield from self.filter.match(word)):
+                left.append(word)
         return " ".join(left)
 
     # -- passwords ------------------------------------------------------------------------------

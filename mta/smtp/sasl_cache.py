@@ -64,9 +64,9 @@ class SaslAuthCache:
             if entry is not None:
                 found = self._valid(entry, password)
                 if found is None and not (yield from self.table.delete(key)):
-                    warning(f"SASL auth failure map {self.table.name}: entry not deleted: {key}")
+                    warning(f"SASL auth failure map {self.table.table}: entry not deleted: {key}")
         except TableError:
-            warning(f"SASL auth failure map {self.table.name}: lookup failed for {key}")
+            warning(f"SASL auth failure map {self.table.table}: lookup failed for {key}")
         return found
 
     def _valid(self, entry: str, password: str) -> Rejection | None:
