@@ -106,6 +106,7 @@ class _Builder:
             self._names()
         self._policy_servers()
         self._milters()
+        self._proxy_filters()
         data: dict[str, Any] = {
             "format": "1",
             "title": "A session",
@@ -229,6 +230,32 @@ class _Builder:
                     self.assumed.append(f"the milter {name} accepts everything")
 
 
+    def _proxy_filters(self) -> None:
+        own = self._own_ports()
+        for overrides in self._scopes():
+            name = self.value("smtpd_proxy_filter", overrides)
+            if not name:
+                continue
+            endpoint = _endpoint(name if name.startswith("unix:") else f"inet:{_bare(name)}")
+            if endpoint is None or endpoint.startswith("unix:"):
+                self.assumed.append(f"the proxy filter {name} is not there")
+                continue
+            host, _, port = endpoint.removeprefix("inet:").rpartition(":")
+            where = {"address": host.strip("[]"), "port": int(port)}
+            if where["port"] not in own and where not in self.peers.values():
+                self.peers[f"{host}:{port}"] = where
+                self.assumed.append(f"the proxy filter {name} accepts everything")
+
+    def _own_ports(self) -> set[int]:
+        """The ports of the mail system's own services."""
+        try:
+            master = parse_master_cf(self.folder.text("master.cf"), self.conf)
+        except ConfError:
+            return set()
+        ports = (entry.name.rpartition(":")[2] for entry in master.entries if entry.type == "inet")
+        return {int(port) for port in (_PORTS.get(p, p) for p in ports) if port.isdigit()}
+
+
 def surroundings(
     folder: ConfigFolder,
     session: Session,
@@ -257,6 +284,11 @@ def _pointer(address: str) -> str:
     import ipaddress
 
     return ipaddress.ip_address(address).reverse_pointer + "."
+
+
+def _bare(name: str) -> str:
+    """``host:port`` without ``inet:``."""
+    return name.removeprefix("inet:")
 
 
 def _endpoint(server: str) -> str | None:

@@ -37,7 +37,7 @@ def prove(folder: ConfigFolder | str | Path, *, seed: int = 0) -> RelayReport:
         report.found = laboratory.relaying(probes)
         if report.found:
             report.smallest = smallest(report.found, laboratory)
-    report.not_started = laboratory.not_started
+    report.not_started, report.dead = laboratory.not_started, laboratory.dead
     report.tried, report.refused = laboratory.tried, laboratory.refused
     report.kept = laboratory.kept()
     report.doubts = laboratory.doubts()

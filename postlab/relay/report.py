@@ -55,6 +55,7 @@ class RelayReport:
     kept: list[str] = field(default_factory=list)  #: accepted for elsewhere, and still in the queue
     assumed: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    dead: dict[int, str] = field(default_factory=dict)  #: ports where no server starts, and why
     not_started: list[str] = field(default_factory=list)  #: why the mail system does not run
 
     @property
@@ -81,6 +82,7 @@ class RelayReport:
             "kept": self.kept,
             "assumed": self.assumed,
             "doubts": self.doubts,
+            "dead": {str(port): why for port, why in self.dead.items()},
             "not_started": self.not_started,
         }
 
@@ -102,6 +104,8 @@ class RelayReport:
             )
             yield from self._found(self.smallest)
         yield from (f"  accepted, and kept in the queue: {line}" for line in self.kept)
+        for port, why in self.dead.items():
+            yield f"  port {port} was not tried: no server starts there: {why}"
         yield from (f"  assumed: {line}" for line in self.assumed)
         yield from (f"  do not trust this: {line}" for line in self.doubts)
 

@@ -109,7 +109,10 @@ class Laboratory:
         self.stage.dns.zone = self.zone
         self.not_started: list[str] = []
         self.tried = 0
-        self._greeted = False
+        #: Ports where a server has greeted somebody, and those where none starts (and why).
+        self._greeting: set[int] = set()
+        self.dead: dict[int, str] = {}
+        self._tls: dict[int, str] = {}  #: how a port wants TLS: ``wrapper``, ``starttls``
         self.refused = 0
         self._probes: dict[int, Probe] = {}
         self._strangers: dict[str, str] = {"": targets.client}
@@ -134,11 +137,12 @@ class Laboratory:
             host, _, port = entry.name.rpartition(":")
             number = _PORTS.get(port, int(port) if port.isdigit() else 0)
             local = host.strip("[]").startswith(("127.", "localhost", "::1"))
-            wrapped = entry.overrides.get("smtpd_tls_wrappermode") == "yes"
-            program = "" if local or wrapped else entry.program
-            if wrapped:
-                self.assumed.append(f"port {port} speaks TLS from the start, and was not tried")
-            services[number] = program
+            services[number] = "" if local else entry.program
+            here = conf.for_process("", overrides=dict(entry.overrides), warn=lambda _: None)
+            if here.smtpd_tls_wrappermode:
+                self._tls[number] = "wrapper"
+            elif here.smtpd_tls_security_level == "encrypt" or here.smtpd_enforce_tls:
+                self._tls[number] = "starttls"
         return services
 
     def open_ports(self) -> list[int]:
@@ -181,11 +185,19 @@ class Laboratory:
         """Makes attempts, and tells those whose mail arrived, in the order of the attempts."""
         found: list[Relayed] = []
         for at in range(0, len(probes), BATCH):
-            found += self._batch(probes[at : at + BATCH])
-            if not self._greeted:
-                self.not_started = [str(line) for line in self.stage.mta.log if _is_fatal(line)]
-                break
+            batch = [p for p in probes[at : at + BATCH] if p.port not in self.dead]
+            found += self._batch(batch)
+            self._look_for_the_dead({probe.port for probe in batch})
+        if probes and len(self.dead) == len({probe.port for probe in probes}):
+            self.not_started = list(self.dead.values())
         return found
+
+    def _look_for_the_dead(self, ports: set[int]) -> None:
+        """Notes ports where nobody was greeted because the server does not start."""
+        for port in sorted(ports - self._greeting):
+            fatal = [str(line) for line in self.stage.mta.log if _is_fatal(line)]
+            if fatal:
+                self.dead[port] = fatal[-1]
 
     def _batch(self, probes: Sequence[Probe]) -> list[Relayed]:
         record = self.stage.record
@@ -196,9 +208,9 @@ class Laboratory:
             self._probes[self.tried] = probe
             dialogues[self.tried] = self.stage.begin_client(self._client(probe, self.tried))
         self.stage.settle()
-        self._greeted |= any(
-            line.startswith("S: 2") for d in dialogues.values() for line in d.transcript[1:2]
-        )
+        for number, dialogue in dialogues.items():
+            if any(line.startswith("S: ") for line in dialogue.transcript[1:3]):
+                self._greeting.add(self._probes[number].port)
         arrived: dict[int, Delivery] = {}
         for delivery in record.delivered[start:]:
             number = _number(delivery.message)
@@ -225,7 +237,13 @@ class Laboratory:
             self._strangers[probe.name] = source
             self.zone.client(source, probe.name)
         say = [*probe.commands, f"Subject: relay test {number}\n\n.\n", "QUIT"]
-        return Client.model_validate({"from": source, "to": probe.port, "say": say})
+        data: dict[str, object] = {"from": source, "to": probe.port, "say": say}
+        tls = self._tls.get(probe.port)
+        if tls == "wrapper":
+            data["tls"] = {"wrapper": True}
+        elif tls == "starttls":
+            data |= {"tls": {}, "say": ["starttls", *say]}
+        return Client.model_validate(data)
 
     # -- afterwards
 

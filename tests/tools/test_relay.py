@@ -150,6 +150,65 @@ def test_a_text_for_a_pattern(pattern: str, groups: dict[int, str], text: str | 
     assert sample(pattern, groups) == text
 
 
+MASTER_CF = """\
+smtp      inet  n - n - -   smtpd
+pickup    unix  n - n 60 1  pickup
+cleanup   unix  n - n - 0   cleanup
+qmgr      unix  n - n 300 1 qmgr
+rewrite   unix  - - n - -   trivial-rewrite
+bounce    unix  - - n - 0   bounce
+defer     unix  - - n - 0   bounce
+trace     unix  - - n - 0   bounce
+verify    unix  - - n - 1   verify
+proxymap  unix  - - n - -   proxymap
+smtp      unix  - - n - -   smtp
+error     unix  - - n - -   error
+retry     unix  - - n - -   error
+local     unix  - n n - -   local
+anvil     unix  - - n - 1   anvil
+scache    unix  - - n - 1   scache
+tlsmgr    unix  - - n - 1   tlsmgr
+"""
+TLS = (
+    OWN
+    + "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /etc/ssl/mx.pem\n"
+    + "smtpd_tls_key_file = /etc/ssl/mx.key\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("port", "option"),
+    [(587, "smtpd_tls_security_level=encrypt"), (465, "smtpd_tls_wrappermode=yes")],
+)
+def test_a_stranger_does_tls_where_it_is_wanted(tmp_path: Path, port: int, option: str) -> None:
+    service = (
+        f"{port} inet n - n - - smtpd\n  -o {option}\n"
+        "  -o smtpd_relay_restrictions=check_client_access,static:OK,reject\n"
+    )
+    report = proof(tmp_path, TLS, **{"master.cf": MASTER_CF + service})
+    assert report.ports == [25, port]
+    assert report.smallest is not None
+    assert report.smallest.probe.port == port
+    assert any(line.startswith("* tls TLSv1.") for line in report.smallest.transcript)
+
+
+def test_a_port_where_no_server_starts_is_told(tmp_path: Path) -> None:
+    service = "587 inet n - n - - smtpd\n  -o smtpd_relay_restrictions=permit\n"
+    report = proof(tmp_path, OWN, **{"master.cf": MASTER_CF + service})
+    assert report.proven
+    assert not report.relays
+    assert list(report.dead) == [587]
+    assert "port 587 was not tried: no server starts there: " in "\n".join(report.lines())
+    assert report.as_data()["dead"]["587"].endswith("or check_relay_domains")
+
+
+def test_a_filter_before_the_queue_takes_what_it_gets(tmp_path: Path) -> None:
+    main_cf = OWN + "mynetworks = 0.0.0.0/0\nsmtpd_proxy_filter = inet:127.0.0.1:10024\n"
+    report = proof(tmp_path, main_cf)
+    assert report.relays
+    assert "the proxy filter inet:127.0.0.1:10024 accepts everything" in report.assumed
+
+
 def test_names_of_tables_are_tried_in_every_role(tmp_path: Path) -> None:
     main_cf = OWN + "smtpd_client_restrictions = check_client_access inline:{{trusted.test=OK}}\n"
     probes = family(Targets.of(folder(tmp_path, {"main.cf": main_cf})))
