@@ -30,6 +30,7 @@ from mta.conf.master_cf import MasterEntry
 from mta.lib.log import Log
 from mta.lib.start_lists import open_start_lists
 from mta.master.limits import check_limit
+from mta.master.misunderstood import complain_of_wakeup, understands_wakeup
 from mta.master.server import PROGRAMS, Process, Program
 from mta.system import Fatal, Gone, Panic, Signal, Stream, System, Wait
 
@@ -231,7 +232,12 @@ class Master:
 
     def _triggered(self, name: str, request: Any) -> Wait[None]:
         try:
-            yield from self.call(name, request)
+            connection = yield from self.connect(name)
+            if understands_wakeup(connection.service.entry.program):
+                yield from connection.call(request)
+            else:
+                complain_of_wakeup(connection.worker.process, request.data)
+                connection.close()
         except Gone:
             pass
 
