@@ -31,7 +31,14 @@ def _unusable(error: Exception) -> NoReturn:
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="A folder with a main.cf, or a scenario file.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A folder with a main.cf, or a scenario file.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A folder with a main.cf, as for run.", show_default=False),
+    ] = None,
     relay: Annotated[
         bool, typer.Option("--relay", help="Try whether a stranger can relay through it.")
     ] = False,
@@ -43,6 +50,11 @@ def check(
     from postlab.check.scenario import ScenarioFolder
     from postlab.folder import ConfigFolder
 
+    if (path is None) == (config is None):
+        typer.echo("postlab: check takes a folder, a scenario file, or --config DIR", err=True)
+        raise typer.Exit(BAD_INPUT)
+    path = path if path is not None else config
+    assert path is not None
     try:
         scenario = ScenarioFolder(path) if path.is_file() else None
         folder = ConfigFolder.load(path) if scenario is None else scenario.folder

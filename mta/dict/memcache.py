@@ -49,6 +49,8 @@ class MemcacheDict(Dict):
         self.max_data = parser.number("data_size_limit", 10240, min=1)
         service = parser.text("memcache", "inet:localhost:11211")
         self._client = AutoClient(process, service, timeout)
+        #: The text of errno, where a connection failed.
+        self._errno: tuple[str, ...] = ()
         backup = parser.optional("backup")
         self.backup = open_table(process, backup, open_flags, flags) if backup else None
         self.common = DbCommon(process, "memcache", name)
@@ -107,8 +109,10 @@ class MemcacheDict(Dict):
             yield self.process.system.sleep(self.pause)
         try:
             yield from self._client.access()
-        except ConnectError:
+        except ConnectError as error:
+            self._errno = (str(error.args[0]),)
             return False
+        self._errno = ()
         return True
 
     def _get(self, key: bytes) -> Wait[str | None]:
@@ -132,7 +136,7 @@ class MemcacheDict(Dict):
                 if data is not None:
                     return to_text(data.partition(b"\0")[0])
             self._client.recover()
-        raise TableError(self.name)
+        raise TableError(self.name, *self._errno)
 
     def _data(self, count: int, size: int) -> Wait[bytes | None]:
         try:
@@ -167,7 +171,7 @@ class MemcacheDict(Dict):
                 text = to_text(line)[:30]
                 self._warn(count, f"database memcache:{self.table}: {what} failed: {text}")
             self._client.recover()
-        raise TableError(self.name)
+        raise TableError(self.name, *self._errno)
 
     def _set(self, key: bytes, value: str) -> Wait[bool]:
         data = to_bytes(value)
