@@ -37,13 +37,11 @@ from mta.lib.requests import Trigger
 from mta.master.server import Program, program
 from mta.system import Timer, Wait
 from mta.tls.levels import TLS_LOG_CACHE, tls_log_mask
-from mta.tls.mgr import CachedSession, CachePolicy, TicketKey, TlsmgrRequest
+from mta.tls.mgr import LIFEMIN, CachedSession, CachePolicy, TicketKey, TlsmgrRequest
 
 if TYPE_CHECKING:
     from mta.master.server import Process
 
-#: Entries and keys live for so long at least (TLS_SESSION_LIFEMIN, seconds).
-LIFEMIN = 120
 _EXCHANGE_SIZE = 1024
 #: How big a session is, for the log: a session of ours does not leave OpenSSL.
 _SERVER_SIZE, _CLIENT_SIZE = 142, 1088

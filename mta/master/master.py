@@ -202,6 +202,11 @@ class Master:
         conf.warn = process.log.warning
         return process
 
+    def view(self, name: str) -> Conf:
+        """The parameters as the processes of a service see them."""
+        entry = self.services[name].entry
+        return self.conf.for_process(entry.program, self.main_cf, entry.overrides)
+
     def connect(self, name: str) -> Wait[Connection]:
         """A free process of a service, kept for one request.  Raises Gone: no such service."""
         service = self.services.get(name)

@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from mta.conf.errors import ConfError
 from mta.system import Gone, Wait
 
 if TYPE_CHECKING:
     from mta.master.server import Process
 
+#: Entries and keys live for so long at least (TLS_SESSION_LIFEMIN, seconds).
+LIFEMIN = 120
 #: Names of caches.
 TLS_MGR_SCACHE_SMTPD = "smtpd"
 TLS_MGR_SCACHE_SMTP = "smtp"
@@ -99,6 +102,20 @@ def tls_mgr_delete(process: Process, cache_type: str, cache_id: str) -> Wait[Non
 def tls_mgr_keys(process: Process) -> Wait[list[TicketKey]]:
     """The keys of session tickets that are still good, the one that issues them first."""
     return cast(list[TicketKey], (yield from _ask(process, TlsmgrRequest("tktkey"))) or [])
+
+
+def server_cache_policy(process: Process) -> CachePolicy:
+    """As :func:`tls_mgr_policy` for the sessions of servers, for who cannot wait: what tlsmgr(8)
+    has in its own configuration, not in that of the process.
+    """
+    conf = process.master.view(process.conf.tlsmgr_service_name)
+    try:
+        timeout: int = conf.smtpd_tls_session_cache_timeout
+        database: str = conf.smtpd_tls_session_cache_database
+    except ConfError:  # a tlsmgr(8) that does not start
+        return CachePolicy()
+    timeout = max(timeout, LIFEMIN) if timeout > 0 else 0
+    return CachePolicy(bool(timeout and database), timeout)
 
 
 def has_manager(process: Process) -> bool:

@@ -26,7 +26,7 @@ from mta.tls.levels import (
     TLS_LOG_VERBOSE,
     tls_log_mask,
 )
-from mta.tls.mgr import has_manager
+from mta.tls.mgr import has_manager, server_cache_policy
 from mta.tls.misc import (
     BadCiphers,
     is_ticket_cipher,
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 _SESSION_ID_CONTEXT = b"Postfix/TLS\0"
 #: OpenSSL's own idea of time does not count here: its sessions last for a year.
 _FOR_EVER = 365 * 86400
-#: A session cache keeps its entries for so long at least (seconds).
-_SHORTEST_LIFE = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +141,12 @@ class TlsServerEngine:
         self.log_mask = log_mask
         conf = process.conf
         self._bits = tls_bug_bits(process.log, conf)
-        timeout = conf.smtpd_tls_session_cache_timeout
-        timeout = max(timeout, _SHORTEST_LIFE) if timeout > 0 else 0
-        cachable = bool(timeout and conf.smtpd_tls_session_cache_database)
+        policy = server_cache_policy(process)
         self._resumption = Resumption(
             process,
-            cachable=cachable,
-            ticketable=self._ticketable(timeout),
-            remembered=bool(timeout and (cachable or props.set_sessid)),
+            cachable=policy.cachable,
+            ticketable=self._ticketable(policy.timeout),
+            remembered=bool(policy.timeout and (policy.cachable or props.set_sessid)),
         )
         self._options = self._bits | protocol_options(protocols)
         if not self._resumption.ticketable:

@@ -337,6 +337,18 @@ def test_sessions_are_resumed_while_tlsmgr_keeps_them(
     assert world.stage.tls.resumed(tls) is resumed
 
 
+@pytest.mark.parametrize(
+    ("service", "resumed"),
+    [("smtp inet n - n - - smtpd", True), ("tlsmgr unix - - n 1000? 1 tlsmgr", False)],
+)
+def test_how_long_sessions_last_is_up_to_tlsmgr_alone(service: str, resumed: bool) -> None:
+    option = "  -o smtpd_tls_session_cache_timeout=0\n"
+    world = lab(master_cf=f"{service}\n{option}")
+    session(world, RESUME)
+    session(world, RESUME)
+    assert world.stage.tls.resumed(RESUME) is resumed
+
+
 def test_a_resumed_session_remembers_who_the_client_is() -> None:
     for kind, trust in (("valid", "Trusted"), ("self-signed", "Untrusted")):
         world = lab("smtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1, cache, untrusted")

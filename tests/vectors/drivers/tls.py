@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,6 @@ def run_tls_policy(io: Io) -> None:
         policies = TlsPolicies(
             client, _LEVELS.get(level, TLS_LEV_NONE), per_site=sites if entries else None
         )
-        state: Any = SimpleNamespace(dest=_DEST, host=_HOST, port=25)
+        state: Any = SimpleNamespace(dest=_DEST, host=_HOST, port=25, tls_policies=OrderedDict())
         policy = site.run(policies.query(state))
         io.line(f"{host:20} {dest:20} {level:20} {_WORDS[policy.level]}")
