@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from mta.lib.recipient import Recipient
@@ -188,6 +189,7 @@ class State:
         "rr",
         "session",
         "tls",
+        "tls_policies",
         "trace_flags",
         "trace_only",
         "why",
@@ -220,4 +222,6 @@ class State:
         self.complete_session = False
         #: The TLS policy for the server at hand, the engine's own.
         self.tls: Any = None
+        #: The policies that were found for this delivery.
+        self.tls_policies: OrderedDict[tuple[str, str, int], Any] = OrderedDict()
         self.confidential = False  #: the policy for the server forbids plaintext

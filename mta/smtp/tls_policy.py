@@ -9,8 +9,7 @@ Policies are remembered as long as the process lives.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mta.dict.errors import TableError
@@ -86,7 +85,6 @@ class TlsPolicies:
     level: int  #: that of main.cf
     policy_maps: Maps | None = None
     per_site: Maps | None = None
-    _cache: OrderedDict[tuple[str, str, int], TlsPolicy] = field(default_factory=OrderedDict)
 
     def open_tables(self) -> None:
         """Opens the tables (smtp_tls_list_init)."""
@@ -100,10 +98,10 @@ class TlsPolicies:
             self.per_site = Maps(client.process, sites, conf.smtp_tls_per_site, ADDRESS_FLAGS)
 
     def query(self, state: State) -> Wait[TlsPolicy]:
-        """The policy for the server at hand; a copy, which the delivery may change."""
+        """The policy for the server at hand; a copy, which the attempt may change."""
         key = (state.dest, state.host, state.port)
-        cache = self._cache
-        policy = cache.get(key)
+        cache = state.tls_policies
+        policy: TlsPolicy | None = cache.get(key)
         if policy is None:
             policy = cache[key] = yield from _Maker(self, state).make()
             if len(cache) > _CACHE_SIZE:

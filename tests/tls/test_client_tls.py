@@ -200,6 +200,12 @@ def test_a_policy_that_makes_no_sense_stops_the_mail(entry: str, text: str) -> N
     assert site.said("d.test") == []
 
 
+def test_a_policy_is_looked_up_anew_for_each_delivery() -> None:
+    site = Site("smtp_tls_policy_maps = static:bogus").peer("d.test")
+    site.send("u@d.test").send("v@d.test")
+    assert len([line for line in site.log("warning") if "invalid security level" in line]) == 2
+
+
 def test_attributes_of_no_tls_are_ignored() -> None:
     site = Site("smtp_tls_policy_maps = inline:{{d.test = none ciphers=high}}").peer("d.test")
     assert site.send("u@d.test").log("warning") == [
