@@ -18,6 +18,8 @@ _ENTRY = re.compile(
     r"^(?P<id>[0-9A-Za-z]+)(?P<mark>[*!#]?)\s+(?P<size>\d+) "
     r"(?P<arrival>\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d)  ?(?P<sender>.*)$"
 )
+#: The sender of a message that could not be looked at.
+UNKNOWN = "?"
 _QUEUES = ("maildrop", "hold", "incoming", "active", "deferred", "corrupt")
 
 
@@ -104,6 +106,15 @@ def _item(where: str, message: str, sender: str = "") -> Delivered:
 def _header(head: str, name: str) -> str | None:
     match = re.search(rf"(?im)^{name}: *([^\n]*)\n", head)
     return match[1].strip() if match else None
+
+
+def unlisted(files: Files, queue_directory: str) -> list[QueueEntry]:
+    """What is left in the queue, where ``postqueue -p`` does not say what it is."""
+    return [
+        QueueEntry(name, UNKNOWN, [], queue_id=path.rpartition("/")[2])
+        for name in _QUEUES
+        for path in _walk(files, f"{queue_directory}/{name}")
+    ]
 
 
 def queue(files: Files, queue_directory: str, listing: str) -> list[QueueEntry]:

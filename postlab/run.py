@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mta.postfix import load_programs
 from postlab import configuration, harvest
-from postlab.errors import NotStarted
+from postlab.errors import NotStarted, RunError
 from postlab.folder import ConfigFolder
 from postlab.model import Scenario
 from postlab.scenario import load
@@ -114,12 +114,17 @@ def report_of(stage: Stage, name: str = "") -> Report:
         unused=stage.unused(),
     )
     report.outcome.queue = queue_of(stage)
+    if any(entry.sender == harvest.UNKNOWN for entry in report.outcome.queue):
+        report.doubts.append("the queue cannot be listed: showq(8) does not run")
     return report
 
 
 def queue_of(stage: Stage) -> list[QueueEntry]:
     """What is in the queue now, as ``postqueue -p`` shows it."""
-    listing = stage.quiet_command("postqueue -p").output
+    try:
+        listing = stage.quiet_command("postqueue -p").output
+    except RunError:  # showq(8) does not run
+        return harvest.unlisted(stage.mta.files, QUEUE_DIRECTORY)
     return harvest.queue(stage.mta.files, QUEUE_DIRECTORY, listing)
 
 

@@ -373,12 +373,16 @@ class Stage:
             raise
 
     def perform(self, task: Wait[Any], name: str) -> Any:
-        """Runs a task to its end and returns its value."""
+        """Runs a task to its end and returns its value.
+
+        Raises RunError where it has no end.
+        """
         started = self.world.start_task(task, name)
+        limit = self.world.now + round(PATIENCE * SECOND)
         while not started.done:
             moment = self.world.next_event
-            if moment is None:
-                raise RunError(f"{name}: waits for what can never come ({started.where()})")
+            if moment is None or moment > limit:
+                raise RunError(f"{name}: waits for what never comes ({started.where()})")
             self._run_to(moment)
         return started.value
 

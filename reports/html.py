@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from reports.changes import Comparison
 from reports.fates import Message, Story, read
 from reports.outcome import Dialogue, Report
-from reports.terminal import UNPRINTABLE, counts, origin, parents, reason, recipient
+from reports.terminal import UNPRINTABLE, counts, grouped, origin, parents, reason, recipient
 from reports.times import date, since
 
 #: What a line of a transcript begins with, and the class that it gets.
@@ -44,8 +44,8 @@ class _Run:
 
     @property
     def troubles(self) -> Sequence[Any]:
-        """Warnings, and worse."""
-        return self.story.troubles
+        """Warnings and worse, each once, and how often it came."""
+        return grouped(self.story.troubles)
 
     @property
     def counts(self) -> list[int]:

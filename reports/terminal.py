@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports.fates import Fate, Message, Story, read
+from reports.fates import Fate, Line, Message, Story, read
 from reports.outcome import Dialogue, Report
 from reports.times import date, duration, since
 
@@ -30,6 +30,7 @@ _STATUS_STYLE = {
 }
 #: What can be left out of a relay's name: its address, and the usual port.
 _RELAY = re.compile(r"\[[^\]]*\](?=:\d+$)|:25$")
+_PID = re.compile(r"\bpid \d+")
 _UID = re.compile(r"uid=\d+ from=<(.*)>")
 _FORWARDED = re.compile(r"forwarded as (\w+)")
 #: Lines of the log that count as trouble, up to so many in a summary.
@@ -321,14 +322,27 @@ def _line_style(line: str) -> str:
 
 
 def _troubles(report: Report, story: Story) -> Table:
+    """The warnings, each once, with how often it came."""
     table = _table(("when", "right"), "who", ("what", "wide"))
-    for line in story.troubles[:_MOST_TROUBLES]:
+    found = grouped(story.troubles)
+    for line, count in found[:_MOST_TROUBLES]:
         when = since(line.moment, report.started)
-        table.add_row(plain_text(when), plain_text(line.service), plain_text(line.text))
-    if len(story.troubles) > _MOST_TROUBLES:
-        more = len(story.troubles) - _MOST_TROUBLES
+        what = plain_text(line.text)
+        if count > 1:
+            what.append(f" ({count} times)", "dim")
+        table.add_row(plain_text(when), plain_text(line.service), what)
+    if len(found) > _MOST_TROUBLES:
+        more = len(found) - _MOST_TROUBLES
         table.add_row("", "", plain_text(f"and {more} more (--log shows all)", style="dim"))
     return table
+
+
+def grouped(lines: Iterable[Line]) -> list[tuple[Line, int]]:
+    """(the first, how many) of the lines that say the same, but for process ids."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        found.setdefault((line.service, _PID.sub("pid", line.text)), []).append(line)
+    return [(same[0], len(same)) for same in found.values()]
 
 
 def _footer(report: Report) -> str:
