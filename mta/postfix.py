@@ -224,6 +224,7 @@ class Postfix:
             name in QUIET,
             name in SILENT,
         )
+        process.log.conf = process.conf
         return (yield from run_command(cmd))
 
     def instance(self, config_dir: str) -> Postfix:

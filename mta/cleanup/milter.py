@@ -177,7 +177,9 @@ def apply(state: State, event: str, reply: str) -> str | None:
         state.flags |= CLEANUP_STAT_CONT
         shown = cleanup_strerror(CLEANUP_STAT_CONT)
     elif kind in ("4", "5"):
-        answer = state.reason = printable(reply[4:], "_")
+        answer = state.reason = printable(
+            reply[4:], "_", bool(state.process.conf.smtputf8_enable)
+        )
         state.smtp_reply = reply
         state.errs |= CLEANUP_STAT_DEFER if kind == "4" else CLEANUP_STAT_CONT
     else:

@@ -13,10 +13,10 @@ from typing import NoReturn, Protocol, cast
 
 from mta.commands.result import CommandResult
 from mta.conf.errors import ConfError
-from mta.lib.log import Log, printable
+from mta.lib.log import Log
 from mta.master.server import Process
 from mta.system import Account, Fatal, System, Wait
-from mta.wire.text import to_text
+from mta.wire.text import printable, to_text
 
 EX_OK = 0
 EX_USAGE = 64
@@ -91,7 +91,8 @@ class CommandLog(Log):
     def info(self, text: str) -> None:
         """A line to the mail log and to the output."""
         if not self.silent:
-            self.output.append(f"{self.name}: {printable(text)}\n")
+            utf8 = self.conf is None or bool(self.conf.smtputf8_enable)
+            self.output.append(f"{self.name}: {printable(text, '?', utf8)}\n")
         if not self.quiet:
             super().info(text)
 

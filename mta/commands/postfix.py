@@ -40,6 +40,7 @@ def postfix(cmd: Command) -> Wait[int]:
         cmd.name = name
         tag = f"{process.conf.syslog_name}/{name}"
         process.log = CommandLog(process.system, tag, process.pid, name, cmd.output, quiet=False)
+        process.log.conf = process.conf
         main_cf_read(process)
         return (yield from flush_queue(cmd))
     action = _ACTIONS.get(verb)

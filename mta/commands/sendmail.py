@@ -418,6 +418,7 @@ def _enqueue(cmd: Command, options: Options) -> Wait[int]:
     process.log = CommandLog(
         process.system, process.log.tag, process.pid, "postdrop", cmd.output, quiet=False
     )
+    process.log.conf = process.conf
     main_cf_read(process)
     who = f"{submission.saved_sender}({cmd.user.uid})"
     try:

@@ -120,6 +120,7 @@ def stand_alone(cmd: Command) -> Wait[int]:
     postdrop.log = CommandLog(
         process.system, postdrop.log.tag, postdrop.pid, "postdrop", cmd.output, quiet=False
     )
+    postdrop.log.conf = postdrop.conf
     main_cf_read(process)
     stream = StandardStream(process.system, cmd.stdin)
 

@@ -11,7 +11,6 @@ CONFIGURATION PARAMETERS
 from __future__ import annotations
 
 from mta.lib.bounce_log import bounce_log_read
-from mta.lib.log import printable
 from mta.lib.mail_queue import (
     MAIL_QUEUE_ACTIVE,
     MAIL_QUEUE_DEFER,
@@ -42,7 +41,7 @@ from mta.wire.record import (
     decode_time,
     get,
 )
-from mta.wire.text import to_text
+from mta.wire.text import printable, to_text
 
 _QUEUES = (
     MAIL_QUEUE_MAILDROP,
@@ -107,7 +106,10 @@ class Showq(Program):
 
     def _address(self, data: bytes) -> str:
         text = to_text(data) or self.process.conf.empty_address_recipient
-        return printable(quote_822_local(text))
+        return self._shown(quote_822_local(text))
+
+    def _shown(self, text: str) -> str:
+        return printable(text, "?", bool(self.process.conf.smtputf8_enable))
 
     def _entry(self, queue: str, queue_id: str, file: File) -> list[str]:
         """The lines of one message (showq_report)."""
@@ -132,7 +134,7 @@ class Showq(Program):
                     numbers = decode_size(value)
                     skip = size = numbers.message_size if numbers else 0
                     if size <= 0:
-                        text = printable(to_text(value))[:100]
+                        text = self._shown(to_text(value))[:100]
                         self.process.log.warning(f"{queue_id}: malformed size record: {text}")
                         size = len(data)
                 elif rec_type == REC_TYPE_FROM:

@@ -12,10 +12,9 @@ from mta.dict.errors import DictConfigError, TableError
 from mta.dict.flags import DICT_FLAG_NO_UNAUTH, DICT_FLAG_PATTERN
 from mta.dict.process import TableProcess
 from mta.dict.registry import Dict, dict_surrogate, dict_type
-from mta.lib.log import printable
 from mta.system import ConnectError, Gone, TimedOut, Wait
 from mta.util.parens import WHITESPACE
-from mta.wire.text import to_bytes, to_text
+from mta.wire.text import printable, to_bytes, to_text
 
 #: Seconds for connecting, reading, writing.
 _TIMEOUT = 100
@@ -94,7 +93,8 @@ class SocketmapDict(Dict):
             return text
         if status == "NOTFOUND":
             return None
-        reason = printable(text.lstrip(WHITESPACE))[:200]
+        utf8 = bool(self.process.conf.smtputf8_enable)
+        reason = printable(text.lstrip(WHITESPACE), "?", utf8)[:200]
         self.process.log.warning(
             f"{self.name} socketmap server {_FAILURES.get(status, 'unknown')} error"
             + (f": {reason}" if reason else "")

@@ -15,9 +15,8 @@ from mta.dict.flags import DICT_FLAG_NO_UNAUTH, DICT_FLAG_PATTERN, O_RDONLY
 from mta.dict.process import TableProcess
 from mta.dict.registry import Dict, dict_surrogate, dict_type
 from mta.lib.inet_connect import inet_connect
-from mta.lib.log import printable
 from mta.system import ConnectError, Gone, Stream, TimedOut, Wait
-from mta.wire.text import to_bytes, to_text
+from mta.wire.text import printable, to_bytes, to_text
 
 #: Attempts before a lookup fails; one second lies between two.
 _MAX_TRY = 10
@@ -113,7 +112,7 @@ class TcpDict(Dict):
         raise self._bad("bad status code", reply)
 
     def _bad(self, what: str, reply: bytes) -> TableError:
-        text = printable(to_text(reply), "_")[:100]
+        text = printable(to_text(reply), "_", bool(self.process.conf.smtputf8_enable))[:100]
         self.process.log.warning(f"read TCP map reply from {self.table}: {what}: {text}")
         self._disconnect()
         return TableError(self.name, IN_PROGRESS)

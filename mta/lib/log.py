@@ -6,8 +6,7 @@ import re
 from typing import Any, NoReturn
 
 from mta.system import Fatal, Panic, System
-from mta.wire.text import printable as printable_bytes
-from mta.wire.text import to_bytes, to_text
+from mta.wire.text import printable, to_bytes, to_text
 
 _LIMIT = 2000  #: bytes of a text (MSG_SYSLOG_RECLEN)
 _MIN_LONG = _LIMIT // 4  #: so many characters of UTF-8 may be too long
@@ -44,7 +43,7 @@ class Log:
         """A line without a level."""
         if not (text.isascii() and text.isprintable()):
             utf8 = self.conf is None or self.conf.smtputf8_enable
-            text = printable_bytes(text, "?", utf8)
+            text = printable(text, "?", utf8)
         if len(text) > _MIN_LONG:
             text = _limited(text)
         self.system.syslog(self.tag, self.pid, text)
@@ -66,15 +65,3 @@ class Log:
         """``panic: ...``, and the process aborts: raises Panic."""
         self.info(f"panic: {text}")
         raise Panic(text)
-
-
-#: What Postfix's printable(3) replaces: all that is not printable ASCII or valid UTF-8.
-_CONTROL = dict.fromkeys((*range(32), 127), "?")
-
-
-def printable(text: str, replacement: str = "?") -> str:
-    """The text with control characters, and bytes that are not UTF-8, replaced (printable(3))."""
-    text = text.translate(_CONTROL if replacement == "?" else dict.fromkeys(_CONTROL, replacement))
-    if text.isascii():
-        return text
-    return "".join(replacement if "\ud800" <= c <= "\udfff" else c for c in text)

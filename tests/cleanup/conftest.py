@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from mta.lib.log import Log, printable
+from mta.lib.log import Log
 from mta.postfix import Postfix
 from mta.system import System
+from mta.wire.text import printable
 from sim.world import World
 from tests.cleanup.cleanup_site import CleanupSite
 

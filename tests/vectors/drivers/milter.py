@@ -6,9 +6,10 @@ from typing import Any
 
 from mta.cleanup import addr
 from mta.dict.process import WORKING_DIRECTORY
-from mta.lib.log import Log, printable
+from mta.lib.log import Log
 from mta.master.server import Process
 from mta.system import Fatal, Wait
+from mta.wire.text import printable
 from tests.cleanup.driver_cleanup_milter import Driver
 from tests.vectors.shell import DIRECTORY, Folder, Io, program
 from tests.vectors.site import site_of
