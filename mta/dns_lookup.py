@@ -173,7 +173,9 @@ def dns_lookup(
         answer = _Answer(process.log, asked, name, rrtype, number, secure)
         status = answer.read(reply, want_records)
         if status == DNS_OK:
-            return (yield from _passed(process, name, rrtype, answer, reply.rcode))
+            if _FILTER in process.cache:
+                return (yield from _passed(process, name, rrtype, answer, reply.rcode))
+            return DnsResult(DNS_OK, answer.records, answer.fqdn, "", reply.rcode)
         if status == DNS_NULLMX:
             why = f"Domain {name} does not accept mail (nullMX)"
             return DnsResult(status, [], answer.fqdn, why, reply.rcode)
@@ -196,8 +198,8 @@ def _passed(
 ) -> Wait[DnsResult]:
     """The result with what the reply filter leaves of the records."""
     records = answer.records
-    maps: Maps | None = process.cache.get(_FILTER)
-    if maps is not None and records:
+    maps: Maps = process.cache[_FILTER]
+    if records:
         what = f"Error looking up name={name} type={rrtype}: "
         kept = yield from _filtered(process, maps, records)
         if kept is None:
@@ -234,11 +236,11 @@ def dns_lookup_v(
             break
         if best is None or result.status >= best.status:
             best = result
-    if best is not None and best.status > result.status:
-        if best.status != DNS_OK:
-            why = best.why
-        result = result._replace(status=best.status, rcode=best.rcode)
-    return result._replace(records=records, fqdn=fqdn, why=why)
+    if best is None or best.status <= result.status:
+        best = result
+    elif best.status != DNS_OK:
+        why = best.why
+    return DnsResult(best.status, records, fqdn, why, best.rcode)
 
 
 def _stops(status: int, rrtype: str, stop: int) -> bool:

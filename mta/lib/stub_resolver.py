@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from dnslib import QTYPE, RR, DNSError, DNSRecord
+from dnslib import QTYPE, RR, DNSError, DNSLabel, DNSRecord
 
 from mta.system import ConnectError, Gone, Inet, Stream, System, TimedOut, Wait
 from mta.wire.text import to_bytes
@@ -54,20 +54,30 @@ _TIMEOUT = re.compile(r"\btimeout:(\d+)")
 _ATTEMPTS = re.compile(r"\battempts:(\d+)")
 
 
+class ResourceRecord(NamedTuple):
+    """A record as it came.  The name is dnslib's, and so is the data, by the type."""
+
+    rname: DNSLabel
+    rtype: int
+    rclass: int
+    ttl: int
+    rdata: Any
+
+
 class DnsReply(NamedTuple):
     """What came of a question.
 
-    ``answers`` are the records of the answer section in order (dnslib ``RR``; shared, never change
-    them), also those of other types on the way, such as CNAME.  ``ad``: the server vouches for the
+    ``answers`` are the records of the answer section in order (shared, never change their data),
+    also those of other types on the way, such as CNAME.  ``ad``: the server vouches for the
     answer (DNSSEC).  ``rcode`` is -1 where no server gave a final answer.  ``authority`` holds the
     records of the authority section.
     """
 
     status: str
     rcode: int = -1
-    answers: Sequence[Any] = ()
+    answers: Sequence[ResourceRecord] = ()
     ad: bool = False
-    authority: Sequence[Any] = ()
+    authority: Sequence[ResourceRecord] = ()
 
 
 class ResolverProcess(Protocol):
@@ -239,8 +249,8 @@ class _Sections(NamedTuple):
     authority section.
     """
 
-    answers: tuple[RR, ...] | None
-    authority: tuple[RR, ...] = ()
+    answers: tuple[ResourceRecord, ...] | None
+    authority: tuple[ResourceRecord, ...] = ()
 
 
 @lru_cache(maxsize=1 << 15)
@@ -250,4 +260,8 @@ def _parse(data: bytes) -> _Sections:
         record = DNSRecord.parse(b"\0\0" + data)
     except (DNSError, ValueError, IndexError, struct.error):
         return _Sections(None)
-    return _Sections(tuple(record.rr), tuple(record.auth))
+    return _Sections(_plain(record.rr), _plain(record.auth))
+
+
+def _plain(records: Iterable[RR]) -> tuple[ResourceRecord, ...]:
+    return tuple(ResourceRecord(r.rname, r.rtype, r.rclass, r.ttl, r.rdata) for r in records)

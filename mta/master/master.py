@@ -28,6 +28,7 @@ from mta.conf.errors import ConfError
 from mta.conf.main_cf import MainCf
 from mta.conf.master_cf import MasterEntry
 from mta.lib.log import Log
+from mta.lib.requests import Trigger
 from mta.lib.start_lists import open_start_lists
 from mta.master.limits import check_limit
 from mta.master.misunderstood import complain_of_wakeup, understands_wakeup
@@ -225,8 +226,6 @@ class Master:
 
     def trigger(self, name: str, data: bytes) -> None:
         """Wakes a service; the request is a Trigger.  A throttled service is not waited for."""
-        from mta.lib.requests import Trigger
-
         service = self.services.get(name)
         if service is None or not self.running:
             return

@@ -30,7 +30,8 @@ class Process:
     """
 
     __slots__ = (
-        "_streams", "args", "cache", "conf", "log", "master", "pid", "program", "service", "system",
+        "_streams", "args", "cache", "conf", "log", "master", "now", "pid", "program", "service",
+        "system",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +41,8 @@ class Process:
         #: The arguments of the master.cf entry that are not options (pipe(8), spawn(8)).
         self.args: list[str] = []
         self.system: System = master.system
+        #: Microseconds since the epoch.
+        self.now: Callable[[], int] = master.system.now
         self.program = program
         self.service = service
         self.pid = pid
@@ -87,10 +90,6 @@ class Process:
             stream = ref()
             if stream is not None:
                 stream.close()
-
-    def now(self) -> int:
-        """Microseconds since the epoch."""
-        return self.system.now()
 
     def decide(self, kind: str, /, **facts: Any) -> None:
         """A decision, for whoever listens.  In hot places ask ``system.decisions`` first."""

@@ -209,7 +209,7 @@ class Reader:
         """Goes through the records; True when the end, or enough recipients, were found."""
         message = self.message
         assert message.file is not None
-        data = bytes(message.file.data)
+        data = message.file.data
         try:
             while True:
                 if position == message.data_offset and position > 0:
@@ -225,21 +225,22 @@ class Reader:
                 elif rec_type == REC_TYPE_END:
                     message.rflags |= SEEN_ALL_NON_RCPT
                     return True
+                elif rec_type == REC_TYPE_RCPT:
+                    position = self._recipient(to_text(value), position)
+                    if position < 0:
+                        return True
                 else:
-                    following = self._record(rec_type, value, position)
+                    self._record(rec_type, value)
                     if self.damaged:
                         return False
-                    if following < 0:
-                        return True
-                    position = following
         except RecordError as error:
             path = message.qmgr.mail_queue.name(message.queue_name, message.queue_id)
             self.warn(f"{path}: {error.args[0]}")
             self.warn(f"{message.queue_id}: message rejected: missing end record")
             return False
 
-    def _record(self, rec_type: str, value: bytes, position: int) -> int:
-        """One record; where to go on, or -1 when no more need to be read."""
+    def _record(self, rec_type: str, value: bytes) -> None:
+        """One record that is not about a recipient's address."""
         if rec_type == REC_TYPE_ATTR:
             found = _attribute_of(value)
             if found is None:
@@ -247,14 +248,12 @@ class Reader:
                     f"ignoring bad attribute: missing '=' after attribute name: "
                     f"{to_text(value)[:200]}"
                 )
-                return position
+                return
             rec_type, name, value, text = found
             if rec_type == REC_TYPE_ATTR:
                 if not self.message.rflags & SEEN_ALL_NON_RCPT:
                     self._attribute(name, text)
-                return position
-        if rec_type == REC_TYPE_RCPT:
-            return self._recipient(to_text(value), position)
+                return
         handler = _RCPT_RECORDS.get(rec_type)
         if handler is not None:
             handler(self, to_text(value))
@@ -262,7 +261,6 @@ class Reader:
             other = _OTHER_RECORDS.get(rec_type)
             if other is not None:
                 other(self, value)
-        return position
 
     def _bad(self, text: str) -> None:
         self.warn(f"{self.message.queue_id}: {text}")

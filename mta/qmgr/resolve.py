@@ -39,7 +39,8 @@ ERROR, RETRY = "error", "retry"
 
 def sort_recipients(message: Message) -> None:
     """By transport and destination (those without come last), then by domain and address."""
-    message.recipients.sort(key=_sort_key)
+    if len(message.recipients) > 1:
+        message.recipients.sort(key=_sort_key)
 
 
 def _sort_key(recipient: Recipient) -> tuple[bool, bytes, bytes, bool, bytes, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mta.lib.requests import DEL_REQ_FLAG_CONN_STORE
+from mta.lib.requests import DEL_REQ_FLAG_CONN_LOAD, DEL_REQ_FLAG_CONN_STORE
 from mta.util.linked import Linked
 from mta.wire.dsn import Dsn
 
@@ -325,8 +325,6 @@ class Queue:
         """On-demand connection caching: on when deliveries come back to back, off when they
         no longer do (``smtp_connection_cache_on_demand``).  ``now`` in seconds.
         """
-        from mta.lib.requests import DEL_REQ_FLAG_CONN_LOAD
-
         back_to_back = self.last_done + 1 >= now
         if not self.dflags & DEL_REQ_FLAG_CONN_STORE:
             if back_to_back:
