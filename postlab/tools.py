@@ -157,12 +157,14 @@ class ToolMachine:
         *,
         name: str = "",
         service: str = "",
+        silent: bool = False,
     ) -> Process:
-        """A process that says what it has to say on standard error output."""
+        """A process that says what it has to say on standard error output, unless ``silent``."""
         conf = self.conf(program, overrides)
         master: Any = self._services
         process = Process(master, program, service or program, 1, conf, program)
-        log = ToolLog(self.system, name or program, self.write)
+        write = (lambda stream, data: None) if silent else self.write
+        log = ToolLog(self.system, name or program, write)
         log.conf = None
         process.log = log
         conf.warn = log.warning
@@ -352,10 +354,11 @@ def _build_named(machine: ToolMachine, process: Process, words: Iterable[str]) -
         path = absolute_path(process, name)
         if suffix is None or not disk.exists(path) or disk.exists(path + suffix):
             continue
-        quiet = machine.process("postmap")
+        quiet = machine.process("postmap", silent=True)
         quiet.cache[WORKING_DIRECTORY] = process.cache[WORKING_DIRECTORY]
+        aliases = True if process.program == "postalias" else None
         with suppress(Fatal):
-            machine.run(build_table(quiet, spec))
+            machine.run(build_table(quiet, spec, aliases))
         disk.touch(disk.open(path), machine.world.now - _OLD)
 
 

@@ -69,6 +69,14 @@ def test_tables_are_built_where_only_their_texts_are_there(folder: Path) -> None
     assert sorted(path.name for path in folder.iterdir()) == ["main.cf", "master.cf", "people"]
 
 
+def test_aliases_are_built_as_aliases_without_a_word(folder: Path) -> None:
+    (folder / "main.cf").write_text("myhostname = mx.example.org\n")
+    (folder / "al").write_text("root: alice\nteam: alice, bob\nno colon\n")
+    for command, wanted in {"postalias": "alice, bob\n", "postmap": ""}.items():
+        status, out, err = run(command, ["-c", str(folder), "-q", "team", f"hash:{folder}/al"])
+        assert (status, out, err) == (0 if wanted else 1, wanted, "")
+
+
 def check(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["check", *arguments])
     return result.exit_code, result.output

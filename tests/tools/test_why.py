@@ -83,8 +83,9 @@ def test_a_class_that_a_table_names_is_followed(folder: Path) -> None:
     assert found[at + 1] == "strict (a restriction class)"
     assert found[at + 2] == f"strict ({folder}/main.cf:5)"
     assert found[at + 3] == f"reject_unknown_sender_domain  [{folder}/main.cf:6]"
-    assert f"It was check_sender_access hash:/etc/postfix/senders in strict, {folder}/main.cf:7." in (
-        found
+    assert (
+        f"It was check_sender_access hash:/etc/postfix/senders in strict, {folder}/main.cf:7."
+        in (found)
     )
 
 
