@@ -10,12 +10,13 @@ DIAGNOSTICS
     Everything is logged; standard error is used on a terminal alone.
 
 CONFIGURATION PARAMETERS
-    config_directory, multi_instance_directories, multi_instance_enable, multi_instance_group,
-    multi_instance_name, postmulti_start_commands
+    command_directory, config_directory, multi_instance_directories, multi_instance_enable,
+    multi_instance_group, multi_instance_name, postmulti_start_commands
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,7 +34,9 @@ _USAGE = (
 _ACTIONS = ("create", "destroy", "import", "deport", "enable", "disable", "assign", "init")
 _ADDING = frozenset({"create", "import"})
 _ASSIGNING = frozenset({"create", "import", "assign"})
+_REMOVING = frozenset({"destroy", "deport"})
 _PREFIX = "postfix-"  #: of the names of instances
+_SAFE = re.compile(r"[A-Za-z0-9!@%_=+:./-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,8 @@ def _instances(cmd: Command) -> Iterator[Instance]:
     for directory in directories:
         path = f"{directory}/main.cf"
         if not cmd.process.system.files.exists(path):
-            cmd.process.log.warning(f"open {path}: No such file or directory")
+            postconf = f"{conf.command_directory}/postconf"
+            cmd.write(f"{postconf}: fatal: open {path}: No such file or directory\n")
             cmd.fatal(1, f"Failed to obtain all required {path} parameters")
         other = cmd.process.master.new_process("postconf")
         cmd.control.reconfigure(other, directory)
@@ -223,24 +227,51 @@ def _run_for(cmd: Command, system: Control, argv: list[str]) -> Wait[int]:
 
 def _edit(cmd: Command, wish: Wish, instances: list[Instance]) -> Wait[int]:
     """Changes ``main.cf`` of one instance, as postmulti-script does with postconf(1)."""
-    if wish.action in _ADDING and wish.name is None:
-        cmd.fatal(1, "Missing config_directory parameter value")
-    if wish.action in ("create", "destroy", "import", "deport"):
-        cmd.fatal(1, f"not implemented: postmulti -e {wish.action}")
     if wish.action == "init":
         wrapper = "multi_instance_wrapper = ${command_directory}/postmulti -p --"
         return (yield from _set(cmd, instances[0], wrapper, "multi_instance_enable = yes"))
-    if wish.selected[0] != "i":
-        cmd.fatal(1, "Select an instance via '-i name'")
-    one = next((one for one in instances if _matches(one, wish)), None)
-    if one is None:
-        cmd.fatal(1, f"No instance named {wish.selected[1]}")
+    if wish.action in _ADDING:
+        _check_names(cmd, wish)
+        if wish.name is None and not cmd.args:
+            cmd.fatal(1, "Missing config_directory parameter value")
+        cmd.fatal(1, f"not implemented: postmulti -e {wish.action}")
+    one = _selected(cmd, wish, instances)
     if wish.action == "assign":
+        _check_names(cmd, wish)
         settings = [("name", wish.name), ("group", wish.group)]
         lines = [f"multi_instance_{key} = {value}" for key, value in settings if value is not None]
         return (yield from _set(cmd, one, *lines))
     answer = "yes" if wish.action == "enable" else "no"
     return (yield from _set(cmd, one, f"multi_instance_enable = {answer}"))
+
+
+def _selected(cmd: Command, wish: Wish, instances: list[Instance]) -> Instance:
+    """The instance to be changed."""
+    if wish.selected[0] != "i":
+        cmd.fatal(1, "Select an instance via '-i name'")
+    one = next((one for one in instances if _matches(one, wish)), None)
+    if one is None:
+        cmd.fatal(1, f"No instance named {wish.selected[1]}")
+    if wish.action in _REMOVING:
+        if one.primary:
+            cmd.fatal(1, "Cannot remove the primary instance")
+        if one.enabled:
+            cmd.fatal(1, "Cannot remove enabled instances")
+        cmd.fatal(1, f"not implemented: postmulti -e {wish.action}")
+    return one
+
+
+def _check_names(cmd: Command, wish: Wish) -> None:
+    """Which names an instance and a group may have; an empty one takes a name away."""
+    if wish.name:
+        if not _SAFE.fullmatch(wish.name):
+            cmd.fatal(1, f"Unsafe characters in new instance name: '{wish.name}'")
+        if "/" in wish.name:
+            cmd.fatal(1, f"Illegal '/' character in new instance name: '{wish.name}'")
+        if not wish.name.startswith(_PREFIX):
+            cmd.fatal(1, f"New instance name must start with '{_PREFIX}'")
+    if wish.group and not _SAFE.fullmatch(wish.group):
+        cmd.fatal(1, f"Unsafe characters in '-G {wish.group}'")
 
 
 def _set(cmd: Command, one: Instance, *lines: str) -> Wait[int]:
