@@ -75,7 +75,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.MEANINGLESS,
         "programs are found by their names, and nothing is installed",
         """
-        command_directory html_directory mailq_path manpage_directory meta_directory
+        html_directory mailq_path manpage_directory meta_directory
         newaliases_path process_id_directory readme_directory sample_directory sendmail_path
         shlib_directory
         """,
