@@ -354,34 +354,13 @@ class HostNetwork:
 
         Raises TimedOut, ConnectError (ICMP port unreachable).
         """
-        server = Inet(canonical(server.host), server.port)
-        address = self._source(server.host, "")
+        host = canonical(server.host)
+        address = self._source(host, "")
         if address is None:
             return Failed(ConnectError(NO_NETWORK))
-        wake = Wake(self._engine)
-        local = Inet(address, self._port())
-
-        def finish() -> None:
-            alarm.cancel()
-            self._datagrams.pop(local, None)
-
-        def came(answer: bytes, _: Inet, __: Callable[[bytes], None]) -> None:
-            finish()
-            wake.fire(answer)
-
-        def refused(why: str) -> None:
-            if self._datagrams.get(local) is came:
-                finish()
-                wake.fire_error(ConnectError(why))
-
-        def expire() -> None:
-            finish()
-            wake.fire_error(TimedOut())
-
-        alarm = self._engine.alarm(timeout or TCP_GIVES_UP, expire)
-        self._datagrams[local] = came
-        self.send_datagram(local, server, packet, refused)
-        return wake
+        exchange = _Exchange(self, Inet(address, self._port()), timeout or TCP_GIVES_UP)
+        self.send_datagram(exchange.local, Inet(host, server.port), packet, exchange.refused)
+        return exchange.wake
 
     def send_datagram(
         self, local: Inet, remote: Inet, packet: bytes, refused: Callable[[str], None] | None = None
@@ -389,7 +368,7 @@ class HostNetwork:
         """Sends a datagram; ``refused`` is called when a message comes that it was not wanted."""
         net, engine = self._net, self._engine
         net.trace.add(
-            engine.now, "datagram", show(local), show(remote), len(packet), digest(packet)
+            engine._now, "datagram", show(local), show(remote), len(packet), digest(packet)
         )
         target = self if self._is_ours(remote.host) else net.owners.get(remote.host)
         obstacle = net.obstacle(self, local.host, target, remote) if net.faults.rows else None
@@ -402,26 +381,80 @@ class HostNetwork:
             if refused is not None:
                 Call(engine, 2 * latency, lambda _: refused(why))
             return
-        receiver = target
-
-        def arrive(_: object) -> None:
-            engine.busy -= 1
-            handler = receiver.datagram_handler(remote)
-            if handler is not None:
-                handler(packet, local, lambda answer: receiver.send_datagram(remote, local, answer))
-            elif refused is not None:
-                Call(engine, latency, lambda _: refused(REFUSED))
-
         engine.busy += 1
-        Call(engine, latency, arrive)
-
-    def datagram_handler(self, endpoint: Inet) -> DatagramHandler | None:
-        """Who takes datagrams there."""
-        return _find(self._datagrams, endpoint)
+        datagram = _Datagram(target, local, remote, packet, latency, refused)
+        Call(engine, latency, datagram.arrives)
 
     def listener(self, endpoint: Inet) -> Listener | None:
         """Who listens there."""
         return _find(self._listeners, endpoint)
+
+
+class _Exchange:
+    """Who waits for the answer to a datagram."""
+
+    __slots__ = ("_alarm", "_table", "local", "wake")
+
+    def __init__(self, host: HostNetwork, local: Inet, timeout: float) -> None:
+        self.local = local
+        self.wake = Wake(host._engine)
+        self._alarm = host._engine.alarm(timeout, self._expires)
+        self._table = host._datagrams
+        self._table[local] = self._comes
+
+    def _finish(self) -> None:
+        self._alarm.cancel()
+        self._table.pop(self.local, None)
+
+    def _comes(self, answer: bytes, _: Inet, __: Callable[[bytes], None]) -> None:
+        self._finish()
+        self.wake.fire(answer)
+
+    def _expires(self) -> None:
+        self._finish()
+        self.wake.fire_error(TimedOut())
+
+    def refused(self, why: str) -> None:
+        """A message comes that the datagram was not wanted."""
+        if self.wake.callbacks is not None:
+            self._finish()
+            self.wake.fire_error(ConnectError(why))
+
+
+class _Datagram:
+    """A datagram on its way to a host that will take it."""
+
+    __slots__ = ("_latency", "_local", "_packet", "_refused", "_remote", "_target")
+
+    def __init__(
+        self,
+        target: HostNetwork,
+        local: Inet,
+        remote: Inet,
+        packet: bytes,
+        latency: int,
+        refused: Callable[[str], None] | None,
+    ) -> None:
+        self._target = target
+        self._local = local
+        self._remote = remote
+        self._packet = packet
+        self._latency = latency
+        self._refused = refused
+
+    def arrives(self, _: object) -> None:
+        """It is there."""
+        target = self._target
+        engine = target._engine
+        engine.busy -= 1
+        handler = _find(target._datagrams, self._remote)
+        if handler is not None:
+            handler(self._packet, self._local, self._answer)
+        elif (refused := self._refused) is not None:
+            Call(engine, self._latency, lambda _: refused(REFUSED))
+
+    def _answer(self, packet: bytes) -> None:
+        self._target.send_datagram(self._remote, self._local, packet)
 
 
 class _Attempt:

@@ -29,7 +29,7 @@ class Templates:
     def __init__(self, process: Process) -> None:
         """Loads the user's templates.  A file that cannot be read, or makes no sense, is fatal."""
         self.process = process
-        self._by_class = {name: Template(process, name) for name in _CLASSES}
+        self._by_class: dict[str, Template] = {}  #: those that were asked for
         path: str = process.conf.bounce_template_file
         if path:
             try:
@@ -38,25 +38,31 @@ class Templates:
                 process.log.fatal(f"open {path}: {error.strerror}")
             self.load(path, to_text(data))
 
+    def _of(self, class_: str) -> Template:
+        template = self._by_class.get(class_)
+        if template is None:
+            template = self._by_class[class_] = Template(self.process, class_)
+        return template
+
     @property
     def failure(self) -> Template:
         """Undeliverable mail."""
-        return self._by_class[CLASS_FAILURE]
+        return self._of(CLASS_FAILURE)
 
     @property
     def delay(self) -> Template:
         """Delayed mail."""
-        return self._by_class[CLASS_DELAY]
+        return self._of(CLASS_DELAY)
 
     @property
     def success(self) -> Template:
         """Delivered, expanded or relayed, as the sender wanted to know."""
-        return self._by_class[CLASS_SUCCESS]
+        return self._of(CLASS_SUCCESS)
 
     @property
     def verify(self) -> Template:
         """``sendmail -bv`` and ``sendmail -v``."""
-        return self._by_class[CLASS_VERIFY]
+        return self._of(CLASS_VERIFY)
 
     def load(self, path: str, text: str) -> None:
         """Takes the templates of a file, each ``class_template = <<MARKER``, lines, ``MARKER``."""
@@ -91,13 +97,12 @@ class Templates:
 
     def _take(self, path: str, line: int, name: str, value: str) -> None:
         class_ = name.removesuffix("_template")
-        template = self._by_class.get(class_)
-        if template is None or class_ == name:
+        if class_ not in _CLASSES or class_ == name:
             self.process.log.warning(
                 f"{path}, line {line}: unknown template name: {name} -- ignoring this template"
             )
             return
-        template.load(path, value)
+        self._of(class_).load(path, value)
 
     def dump(self) -> list[str]:
         """All templates in the form of the file."""
@@ -109,6 +114,6 @@ class Templates:
 
     def _all(self, title: Callable[[str], str], body: Callable[[Template], list[str]]) -> list[str]:
         lines: list[str] = []
-        for name, template in self._by_class.items():
-            lines += [f"{title(name)} = <<EOF", *body(template), "EOF", ""]
+        for name in _CLASSES:
+            lines += [f"{title(name)} = <<EOF", *body(self._of(name)), "EOF", ""]
         return lines[:-1]

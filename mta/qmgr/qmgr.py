@@ -405,10 +405,16 @@ class QueueManager(Program):
 
     def drain(self) -> None:
         """Connects to agents while there is something to deliver (qmgr_active_drain)."""
-        while (index := next((i for i, t in enumerate(self._order) if t.wants_agent()), -1)) >= 0:
-            transport = self._order[index]
-            self._order = self._order[index + 1 :] + self._order[: index + 1]
+        while (transport := self._next_transport()) is not None:
             deliver.allocate(self, transport)
+
+    def _next_transport(self) -> Transport | None:
+        """The transport whose turn it is of those that have something to do; it goes to the end."""
+        for index, transport in enumerate(self._order):
+            if transport.ready and transport.wants_agent():
+                self._order = self._order[index + 1 :] + self._order[: index + 1]
+                return transport
+        return None
 
     # -- the end of a message -----------------------------------------------------------------
 
