@@ -8,6 +8,7 @@ from mta.cleanup.body_edit import overwrite, pointer
 from mta.cleanup.state import CLEANUP_FLAG_FILTER_ALL
 from mta.dict.errors import TableError
 from mta.dict.flags import DICT_FLAG_LOCK
+from mta.dict.registry import handles
 from mta.lib.cleanup_strerror import cleanup_stat_detail
 from mta.lib.header_body_checks import (
     HBC_UNKNOWN,
@@ -41,9 +42,17 @@ class MilterHeaderChecks:
     def __init__(self, state: State) -> None:
         process = state.process
         spec = process.conf.milter_header_checks
+        known = set(handles(process))
         maps = Maps(process, _PARAMETER, spec, DICT_FLAG_LOCK)
+        self.opened = [handle for handle in handles(process) if handle not in known]
         self.state = state
         self.checks = HeaderChecks(self, maps, None, None, can_extend=True)
+
+    def close(self) -> None:
+        """Closes the tables that nobody else uses: the next message opens them anew."""
+        tables = handles(self.state.process)
+        for handle in self.opened:
+            del tables[handle]
 
     def check(self, text: bytes) -> Wait[bytes | None]:
         """The header as it is to be, None to drop it."""
@@ -155,6 +164,8 @@ def checks_init(state: State) -> None:
 
 def checks_finish(state: State) -> None:
     """After the milters: writes what the checks have decided."""
+    if state.milter_hbc_checks is not None:
+        state.milter_hbc_checks.close()
     state.milter_hbc_checks = None
     state.milter_hbc_reply = None
     lost = state.flags & CLEANUP_FLAG_DISCARD or state.errs & CLEANUP_STAT_CONT

@@ -70,7 +70,9 @@ class Showq(Program):
         lines: list[str] = []
         count = size = 0
         for name in _QUEUES:
-            for queue_id in self.queue.ids(files, name):
+            # The newest first, as a file system in memory lists directories: of long ids that is
+            # the greatest; of others the order means nothing.
+            for queue_id in sorted(self.queue.ids(files, name), reverse=True):
                 file = self.queue.open(files, name, queue_id)
                 if file.mode & 0o700 != MAIL_QUEUE_STAT_READY:
                     continue

@@ -169,6 +169,23 @@ def test_a_file_that_is_too_big_already_is_not_shown_to_milters(lab: Lab) -> Non
     assert [event[0] for event in lab.outcome.milters[ENDPOINT]][-2:] == ["data", "abort"]
 
 
+def test_the_tables_of_milter_header_checks_are_opened_for_each_message(lab: Lab) -> None:
+    lab.milter(ENDPOINT, {"on": "eom", "actions": [{"add_header": ["X-A", "1"]}]})
+    lab.mta(
+        f"{MAIN_CF}smtpd_milters = {ENDPOINT}\n"
+        "milter_header_checks = regexp:$config_directory/own, regexp:$config_directory/shared\n"
+        "header_checks = regexp:$config_directory/shared\n",
+        files={"own": "/X-A/ WARN seen\nno action\n", "shared": "/Y/ WARN\nnor here\n"},
+        users=["alice"],
+    )
+    client = lab.client("198.51.100.7")
+    for _ in range(3):
+        client.mail("a@c.test", "alice@example.org", text="Subject: x\n\nbody\n")
+    for name, times in (("own", 3), ("shared", 1)):
+        lines = [line for line in lab.log if f"warning: regexp map /etc/postfix/{name}" in line.text]
+        assert len(lines) == times
+
+
 def test_a_panic_takes_the_connections_of_the_process_with_it(lab: Lab) -> None:
     lab.milter(ENDPOINT, {"on": "unknown", "reply": "accept"})
     start(lab)
