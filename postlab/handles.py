@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from postlab.model import Client as ClientModel
-from postlab.model import Step
+from postlab.model import PeerRule, Step
+from postlab.scenario import checked
+from reports.dialogues import exchanges
 from reports.fates import Fingerprint, Line
 from reports.outcome import CommandResult, Delivered, Dialogue
 from sim.peers.tls import TlsSpec
@@ -19,6 +21,16 @@ from sim.peers.tls import TlsSpec
 if TYPE_CHECKING:
     from postlab.lab import Lab
     from postlab.stage import Stage
+
+
+_CONTENT = re.compile(r"<\d+ lines>")
+
+
+class NotSaid(KeyError):
+    """A client never said what is asked for.  ``args[0]`` tells what it said."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LabClient:
@@ -85,7 +97,7 @@ class LabClient:
 
     def _perform(self, stage: Stage) -> None:
         data = {"from": self.address, "to": self.port, "say": list(self._steps)}
-        model = ClientModel.model_validate(data)
+        model = checked(ClientModel, data, f"client {self.address}")
         self._dialogue = stage.client(model, self.tls)
 
     # -- what came of it ------------------------------------------------------------------------
@@ -103,20 +115,18 @@ class LabClient:
         return [line[3:] for line in self.transcript if line.startswith("S: ")]
 
     def reply(self, command: str) -> str:
-        """The reply to the first command that begins so (case ignored); several lines joined.
+        """The reply to the first command that begins so (case ignored), pipelined or not; several
+        lines joined.  ``"."`` stands for message content.
 
-        Not for pipelined commands.  Raises KeyError where the client said no such thing.
+        Raises NotSaid where the client said no such thing.
         """
-        lines = self.transcript
-        for number, line in enumerate(lines):
-            if line.startswith("C: ") and line[3:].lower().startswith(command.lower()):
-                said = []
-                for answer in lines[number + 1 :]:
-                    if not answer.startswith("S: "):
-                        break
-                    said.append(answer[3:])
-                return "\n".join(said)
-        raise KeyError(f"client {self.address} never said {command!r}:\n" + "\n".join(lines))
+        for item in exchanges(self.transcript)[1:]:
+            is_content = command == "." and _CONTENT.fullmatch(item.command)
+            if is_content or item.command.lower().startswith(command.lower()):
+                return item.reply
+        raise NotSaid(
+            f"client {self.address} never said {command!r}:\n" + "\n".join(self.transcript)
+        )
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -125,7 +135,7 @@ class LabClient:
         found = [f for f in self._lab.story.fingerprints if f.client.endswith(f"[{self.address}]")]
         number = sessions.index(self)
         if number >= len(found):
-            raise KeyError(f"no session of {self.address} has ended in the log")
+            raise NotSaid(f"no session of {self.address} has ended in the log")
         return found[number]
 
     def __repr__(self) -> str:
@@ -158,10 +168,10 @@ class LabPeer:
         or does ``silent`` or ``close``; ``times`` counts over all sessions.  First match wins.
         """
         self._lab.must_not_have_begun("a peer's rule")
-        rule = {"on": command, "reply": reply, "then": then, "do": do, "times": times}
-        self._data.setdefault("replies", []).append(
-            {key: value for key, value in rule.items() if value is not None}
-        )
+        said = {"on": command, "reply": reply, "then": then, "do": do, "times": times}
+        rule = {key: value for key, value in said.items() if value is not None}
+        checked(PeerRule, rule, f"a rule of peer {self.name}")
+        self._data.setdefault("replies", []).append(rule)
         return self
 
     def down(self) -> None:
@@ -257,3 +267,6 @@ class MailLog(Sequence[Line]):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.lines))
+
+    def __repr__(self) -> str:
+        return f"<the mail log, {len(self.lines)} lines>"

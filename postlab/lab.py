@@ -22,15 +22,19 @@ transcript, at the queue.  ``run`` and ``advance`` let time pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
+from postlab.errors import NotStarted
+from postlab.folder import ConfigFolder
 from postlab.handles import LabClient, LabPeer, MailLog, Pending
-from postlab.model import Scenario, seconds
-from postlab.run import queue_of, report_of
-from postlab.scenario import from_data
+from postlab.model import Client, Mta, Peer, Scenario, seconds
+from postlab.run import not_started, queue_of, report_of
+from postlab.scenario import checked, from_data
 from postlab.stage import SECOND, Stage
+from postlab.surroundings import with_config
 from reports.fates import Fate, Fingerprint, Message, Reject, Story, read
 from reports.outcome import Delivered, Outcome, QueueEntry, Report
 from reports.times import duration
@@ -55,6 +59,7 @@ class Lab:
         self.clients: list[LabClient] = []
         self._keep_trace = keep_trace
         self._mta: dict[str, Any] = {}
+        self._config: ConfigFolder | None = None
         self._zone: list[str] = []
         self._faults: dict[str, str] = {}
         self._signed: list[str] = []
@@ -63,6 +68,7 @@ class Lab:
         self._peer_tls: dict[str, TlsSpec] = {}
         self._policy: dict[str, Any] = {}
         self._milters: dict[str, Any] = {}
+        self._databases: dict[str, Any] = {}
         self._agenda: list[LabClient | Pending] = []
         self._stage: Stage | None = None
         self._busy = False
@@ -76,47 +82,60 @@ class Lab:
         *,
         master_cf: str = "",
         files: Mapping[str, str] | None = None,
-        users: Iterable[str] = (),
+        users: Iterable[str] | str = (),
         hostname: str = "mx.example.org",
-        addresses: Sequence[str] = ("192.0.2.25",),
+        addresses: Iterable[str] | str = ("192.0.2.25",),
         commands: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Lab:
         """The mail system under test; all as in scenario files, ``mta``.
 
         ``files`` are text by name, relative to ``/etc/postfix`` (``~alice/.forward`` in a home);
         ``commands`` stand for external programs: path → ``{"exit": 0, "output": ""}``.
+        The indentation that all lines of ``main_cf``, of ``master_cf``, or of a file that begins
+        with an empty line have does not count.  ``users`` may be one text, with blanks between.
+
+        Raises ScenarioError.
         """
         self.must_not_have_begun("the mail system")
+        texts = {name: _unindented(text) for name, text in (files or {}).items()}
         self._mta = {
             "hostname": hostname,
-            "addresses": list(addresses),
-            "main.cf": main_cf,
-            "master.cf": master_cf,
-            "files": dict(files or {}),
-            "users": list(users),
+            "addresses": _names(addresses),
+            "main.cf": dedent(main_cf),
+            "master.cf": dedent(master_cf),
+            "files": texts,
+            "users": _names(users),
             "commands": {path: dict(what) for path, what in (commands or {}).items()},
         }
+        checked(Mta, self._mta, "the mail system")
+        self._config = None
         return self
 
-    def config(self, folder: str | Path, **more: Any) -> Lab:
-        """The mail system with the files of a folder like ``/etc/postfix``; ``more`` as in
-        :meth:`mta`.  ``main.cf`` and ``master.cf`` are added to the base settings.
+    def config(
+        self,
+        folder: str | Path,
+        *,
+        files: Mapping[str, str] | None = None,
+        users: Iterable[str] | str = (),
+        commands: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Lab:
+        """The mail system of a folder like ``/etc/postfix``, as it is: ``main.cf``, ``master.cf``,
+        tables, host name and addresses, as ``postlab run --config`` takes it.  ``files`` (which
+        come in place of the folder's), ``users`` and ``commands`` are as in :meth:`mta`.
+
+        Raises FolderError.
         """
-        files: dict[str, str] = {}
-        for path in sorted(Path(folder).rglob("*")):
-            if path.is_file():
-                name = path.relative_to(folder).as_posix()
-                files[name] = path.read_text(encoding="utf-8", errors="surrogateescape")
-        main_cf, master_cf = files.pop("main.cf", ""), files.pop("master.cf", "")
-        files.update(more.pop("files", {}))
-        return self.mta(main_cf, master_cf=master_cf, files=files, **more)
+        found = ConfigFolder.load(folder)
+        self.mta(files=files, users=users, commands=commands)
+        self._config = found
+        return self
 
     def dns(
         self,
         zone: str = "",
         *,
         faults: Mapping[str, str] | None = None,
-        signed: Iterable[str] = (),
+        signed: Iterable[str] | str = (),
     ) -> Lab:
         """Adds records (RFC 1035 text, names absolute) and trouble (``"NAME TYPE"``: timeout,
         servfail, refused).  Once time runs it adds records to what there is.
@@ -125,7 +144,7 @@ class Lab:
         """
         self._zone.append(zone)
         self._faults.update(faults or {})
-        signed = list(signed)
+        signed = _names(signed)
         self._signed += signed
         if self._stage is not None:
             self.settle()
@@ -140,7 +159,7 @@ class Lab:
         name: str,
         address: str = "",
         *,
-        mx_for: Iterable[str] = (),
+        mx_for: Iterable[str] | str = (),
         replies: Iterable[Mapping[str, Any]] = (),
         tls: TlsSpec | Mapping[str, Any] | None = None,
         **more: Any,
@@ -167,7 +186,8 @@ class Lab:
             if isinstance(tls, TlsSpec):
                 self._peer_tls[name] = tls
         self._peer_data[name] = data
-        for domain in mx_for:
+        checked(Peer, data, f"peer {name}")
+        for domain in _names(mx_for):
             self._zone.append(f"{domain.rstrip('.')}. IN MX 10 {name.rstrip('.')}.")
         peer = self._peers[name] = LabPeer(self, name, data)
         return peer
@@ -179,13 +199,29 @@ class Lab:
         self.must_not_have_begun("a policy server")
         rules = [{"action": r} if isinstance(r, str) else dict(r) for r in replies]
         self._policy[endpoint] = {"replies": rules}
+        self._check_last("policy", self._policy, endpoint)
         return self
 
     def milter(self, endpoint: str, *replies: Mapping[str, Any]) -> Lab:
         """A milter application; the replies are rules as in scenario files."""
         self.must_not_have_begun("a milter")
         self._milters[endpoint] = {"replies": [dict(r) for r in replies]}
+        self._check_last("milters", self._milters, endpoint)
         return self
+
+    def database(self, endpoint: str, **what: Any) -> Lab:
+        """A server behind lookup tables, such as ``mysql:192.0.2.9:3306`` or
+        ``ldap://192.0.2.9:389``; ``what`` as in scenario files: ``sql``, ``users``, ``directory``,
+        ``entries``, ``state``, ``delay``, ``fails``, ``times``.
+        """
+        self.must_not_have_begun("a database")
+        self._databases[endpoint] = what
+        self._check_last("databases", self._databases, endpoint)
+        return self
+
+    def _check_last(self, key: str, servers: Mapping[str, Any], endpoint: str) -> None:
+        data = {"format": "1", "title": "-", key: {endpoint: servers[endpoint]}}
+        checked(Scenario, data, "the lab")
 
     def must_not_have_begun(self, what: str) -> None:
         """Raises RuntimeError when the world stands already."""
@@ -203,12 +239,16 @@ class Lab:
             "peers": self._peer_data,
             "policy": self._policy,
             "milters": self._milters,
+            **({"databases": self._databases} if self._databases else {}),
         }
-        return from_data(data, self.title)
+        scenario = from_data(data, self.title)
+        return scenario if self._config is None else with_config(scenario, self._config)
 
     def _speaks_of_tls(self) -> bool:
         """Whether the mail system is to have certificates: ``ca.pem`` and ``mx.pem``."""
-        return any("tls" in self._mta.get(name, "") for name in ("main.cf", "master.cf"))
+        return self._config is None and any(
+            "tls" in self._mta.get(name, "") for name in ("main.cf", "master.cf")
+        )
 
     def _all_records(self) -> str:
         """The zone, with address records for the peers that it has none for."""
@@ -233,6 +273,7 @@ class Lab:
         """
         if tls is not None and not isinstance(tls, TlsSpec):
             tls = TlsSpec(**tls)
+        checked(Client, {"from": address, "to": port}, f"client {address}")
         client = LabClient(self, address, port, tls)
         self.clients.append(client)
         self._agenda.append(client)
@@ -261,15 +302,22 @@ class Lab:
 
     @property
     def stage(self) -> Stage:
-        """The world as it stands; it is built, and the mail system started, when first needed."""
+        """The world as it stands; it is built, and the mail system started, when first needed.
+
+        Raises ScenarioError, Unsupported; NotStarted at the first time, where the mail system does
+        not start.
+        """
         if self._stage is None:
-            stage = Stage(self.scenario(), self.seed, keep_trace=self._keep_trace)
+            stage = Stage(
+                self.scenario(), self.seed, keep_trace=self._keep_trace, config=self._config
+            )
             stage.dns.vouch(*self._signed)
             for name, tls in self._peer_tls.items():
                 stage.servers[name].spec.tls = tls
-            stage.start()
-            stage.settle()
             self._stage = stage
+            if not stage.start():
+                raise NotStarted(not_started(stage))
+            stage.settle()
         return self._stage
 
     def settle(self) -> None:
@@ -376,7 +424,12 @@ class Lab:
         return self.outcome.delivered
 
     def mailbox(self, user: str) -> list[str]:
-        """The messages in a user's mailbox (or in the mailbox of a path)."""
+        """The messages in a user's mailbox (or in the mailbox of a path).
+
+        Raises LookupError where there is no such user.
+        """
+        if "/" not in user and self.stage.mta.accounts.by_name(user) is None:
+            raise LookupError(f"there is no user {user!r}; lab.mta(users=[…]) makes them")
         return [m.message for m in self.delivered if m.where == f"mailbox {user}"]
 
     @property
@@ -414,6 +467,16 @@ class Lab:
         if self._stage is None:
             return f"<lab {self.title!r}, seed {self.seed}, not begun>"
         return f"<lab {self.title!r}, seed {self.seed}, {duration(self.elapsed)} old>"
+
+
+def _names(given: Iterable[str] | str) -> list[str]:
+    """Names in a list, or in one text with blanks or commas between."""
+    return given.replace(",", " ").split() if isinstance(given, str) else list(given)
+
+
+def _unindented(text: str) -> str:
+    """A text between triple quotes, as it is meant."""
+    return dedent(text).removeprefix("\n") if text.startswith("\n") else text
 
 
 _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+")

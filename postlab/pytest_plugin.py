@@ -5,7 +5,8 @@
 * Each ``NAME.yaml`` that is a scenario, with the outcome that it must have in ``NAME.json`` beside
   it, is a test: it passes when the outcomes are equal after what may differ was replaced.
 
-A test that fails shows the seed, the trace hash, the mail log, and the command that runs it again.
+A test that fails shows the seed, the trace hash, what the clients and the mail log said, and the
+command that runs it again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pytest
 if TYPE_CHECKING:
     from postlab.compare import Comparison
     from postlab.lab import Lab
-    from reports.outcome import Report
+    from reports.outcome import Dialogue, Report
 
 _SCENARIO = re.compile(r"(?m)^format:\s*1\s*$")
 #: A scenario says its format in one of its first lines.
@@ -95,16 +96,21 @@ def _about_lab(lab: Lab, item: pytest.Item) -> str:
     if stage is None:
         return f"seed {lab.seed}; nothing happened in the lab\nrun it again: {again}"
     lines = [str(line) for line in stage.mta.log]
-    return _told(lab.seed, stage.world.trace.hash(), lines, again)
+    return _told(lab.seed, stage.world.trace.hash(), stage.clients, lines, again)
 
 
 def _about(report: Report, again: str) -> str:
-    return _told(report.seed, report.trace_hash, report.outcome.log, again)
+    outcome = report.outcome
+    return _told(report.seed, report.trace_hash, outcome.clients, outcome.log, again)
 
 
-def _told(seed: int, trace_hash: str, log: Iterable[str], again: str) -> str:
-    lines = "\n".join(f"  {line}" for line in log) or "  (empty)"
-    return f"seed {seed}, trace {trace_hash}\nmail log:\n{lines}\nrun it again: {again}"
+def _told(
+    seed: int, trace_hash: str, clients: Iterable[Dialogue], log: Iterable[str], again: str
+) -> str:
+    parts = [(f"client {client.who}", client.transcript) for client in clients]
+    parts.append(("mail log", list(log) or ["(empty)"]))
+    told = [f"{title}:\n" + "\n".join(f"  {line}" for line in lines) for title, lines in parts]
+    return "\n".join([f"seed {seed}, trace {trace_hash}", *told, f"run it again: {again}"])
 
 
 # -- scenario files ----------------------------------------------------------------------------

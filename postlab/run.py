@@ -66,7 +66,7 @@ def run_scenario(
         scenario = with_config(scenario, config)
     stage = Stage(scenario, seed, keep_trace=keep_trace, config=config)
     if not stage.start():
-        raise NotStarted(_not_started(stage))
+        raise NotStarted(not_started(stage))
     stage.run_until(stage.started + _STARTING)
     for client in scenario.clients:
         stage.client(client)
@@ -82,7 +82,8 @@ def run_scenario(
     return Run(report, stage)
 
 
-def _not_started(stage: Stage) -> str:
+def not_started(stage: Stage) -> str:
+    """That the mail system does not start, and what its log says."""
     lines = "".join(f"\n  {line}" for line in stage.mta.log)
     return f"the mail system does not start; its log:{lines}"
 

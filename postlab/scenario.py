@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,21 @@ def loads(text: str, name: str = "<text>") -> Scenario:
     return scenario
 
 
+PartT = typing.TypeVar("PartT", bound=BaseModel)
+
+
+def checked(kind: type[PartT], data: Mapping[str, Any], name: str) -> PartT:
+    """A part of a scenario, of plain data.  Raises ScenarioError."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        problems = tuple(_problem_of(name, item, kind) for item in error.errors(include_url=False))
+        raise ScenarioError(problems) from None
+
+
 def from_data(data: dict[str, Any], name: str = "<python>") -> Scenario:
     """The scenario of plain data, for those who build it in Python.  Raises ScenarioError."""
-    try:
-        scenario = Scenario.model_validate(data)
-    except ValidationError as error:
-        raise ScenarioError(
-            tuple(_problem_of(name, data, item) for item in error.errors(include_url=False))
-        ) from error
+    scenario = checked(Scenario, data, name)
     problems = check(None, scenario, name)
     if problems:
         raise ScenarioError(tuple(problems))
@@ -87,12 +95,12 @@ def _path(item: Any) -> tuple[str | int, ...]:
     )
 
 
-def _message(item: Any, path: tuple[str | int, ...]) -> str:
+def _message(item: Any, path: tuple[str | int, ...], whole: type[BaseModel] = Scenario) -> str:
     kind, facts = item["type"], item.get("ctx") or {}
     if kind in _WORDS:
         return _WORDS[kind]
     if kind == "extra_forbidden":
-        return f"unknown key {path[-1]!r}{nearest(str(path[-1]), known_keys(path[:-1]))}"
+        return f"unknown key {path[-1]!r}{nearest(str(path[-1]), known_keys(path[:-1], whole))}"
     if kind == "literal_error":
         return f"must be {facts['expected']}"
     if kind == "value_error":
@@ -110,9 +118,9 @@ def _problem(document: Document, item: Any) -> Problem:
     return Problem(document.name, document.line(place), dotted(path), _message(item, path))
 
 
-def _problem_of(name: str, _: Any, item: Any) -> Problem:
+def _problem_of(name: str, item: Any, kind: type[BaseModel]) -> Problem:
     path = _path(item)
-    return Problem(name, 0, dotted(path), _message(item, path))
+    return Problem(name, 0, dotted(path), _message(item, path, kind))
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
@@ -121,9 +129,9 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     return f"; the nearest key is {near[0]!r}" if near else ""
 
 
-def known_keys(path: tuple[str | int, ...]) -> list[str]:
-    """The keys that the format knows for the mapping at a path."""
-    kind: Any = Scenario
+def known_keys(path: tuple[str | int, ...], whole: type[BaseModel] = Scenario) -> list[str]:
+    """The keys that the format knows for the mapping at a path (of the whole, or of a part)."""
+    kind: Any = whole
     for step in path:
         model = _model(kind)
         if model is not None and isinstance(step, str):

@@ -16,6 +16,7 @@ from postlab.compare.labels import label, label_like
 from postlab.compare.placeholders import EVERYWHERE, apply, with_placeholders
 from postlab.compare.sections import log_lines
 from reports.changes import Change
+from reports.dialogues import exchanges
 from reports.fates import Fate, Message, Story, read
 from reports.outcome import Report
 
@@ -106,43 +107,19 @@ def _told(fate: Fate) -> str:
 
 # -- replies ---------------------------------------------------------------------------------------
 
-Exchange = tuple[str, str]
-
-
-def exchanges(transcript: Iterable[str]) -> list[Exchange]:
-    """(command, reply) of each command of a client's transcript; the first is ``connecting``.
-
-    The replies to pipelined commands come after all of them.  Events belong to what was said last.
-    """
-    found: list[list[Any]] = [["connecting", []]]
-    open_ = [0]  #: the commands that still wait for a reply
-    latest = 0
-    for line in transcript:
-        kind, text = line[:3], line[3:]
-        if kind == "C: ":
-            found.append([text, []])
-            open_.append(len(found) - 1)
-            continue
-        latest = open_[0] if open_ else latest
-        found[latest][1].append(text if kind == "S: " else line)
-        if kind == "S: " and open_ and text[3:4] != "-":
-            open_.pop(0)
-    return [(command, "\n".join(reply)) for command, reply in found]
-
 
 def _replies(old: _Side, new: _Side) -> Iterator[Change]:
     left, right = old.data["clients"], new.data["clients"]
     for number, (one, two) in enumerate(zip(left, right, strict=False), 1):
         who = f"client {number} ({one['from']})" if len(left) > 1 else f"client {one['from']}"
         before, after = exchanges(one["transcript"]), exchanges(two["transcript"])
-        for first, second in _aligned(before, after, key=lambda item: item[0]):
-            if first is None:
-                assert second is not None
-                yield Change("reply", f"{who}: {second[0]}", "(not said)", second[1])
-            elif second is None:
-                yield Change("reply", f"{who}: {first[0]}", first[1], "(not said)")
-            elif first[1] != second[1]:
-                yield Change("reply", f"{who}: {first[0]}", first[1], second[1])
+        for first, second in _aligned(before, after, key=lambda item: item.command):
+            said = first or second
+            assert said is not None
+            one_told = "(not said)" if first is None else first.told
+            two_told = "(not said)" if second is None else second.told
+            if one_told != two_told:
+                yield Change("reply", f"{who}: {said.command}", one_told, two_told)
 
 
 def _aligned(

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from postlab import cli_compare  # noqa: F401  the command registers itself
 from postlab.cli import app
-from postlab.compare.changes import changes, exchanges
+from postlab.compare.changes import changes
 from postlab.compare.settings import settings
 from reports.changes import KINDS, Change, Comparison, Effect
+from reports.dialogues import exchanges
 from reports.html import comparison_page, run_page
 from reports.outcome import CommandResult, Delivered, Dialogue, Outcome, QueueEntry, Report, Waiting
 
@@ -48,7 +49,7 @@ def dialogue(*lines: str) -> Dialogue:
     ],
 )  # fmt: skip
 def test_each_command_has_its_reply(transcript: list[str], found: list[tuple[str, str]]) -> None:
-    assert exchanges(transcript) == found
+    assert [(item.command, item.told) for item in exchanges(transcript)] == found
 
 
 def test_the_same_story_with_other_queue_ids_is_no_change() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from postlab import Lab, ScenarioError, World
+from postlab.errors import NotStarted
+from postlab.folder import FolderError
 
 SITE = """
 mydestination = example.org
@@ -139,9 +141,79 @@ def test_a_client_whose_session_is_over_says_no_more(site: Lab) -> None:
 
 def test_mistakes_are_told_as_in_scenario_files() -> None:
     lab = Lab()
-    lab.peer("mx.dest.test", "203.0.113.999")
-    with pytest.raises(ScenarioError, match=r"peers\.mx\.dest\.test\.address: '203.0.113.999' is"):
-        lab.run()
+    with pytest.raises(ScenarioError, match=r"peer mx\.dest\.test: address: '203.0.113.999' is"):
+        lab.peer("mx.dest.test", "203.0.113.999")
+    with pytest.raises(ScenarioError, match=r"peer a\.test: baner: unknown key 'baner'; the nearest key is"):
+        lab.peer("a.test", baner="220 hi")
+    with pytest.raises(ScenarioError, match=r"a rule of peer b\.test: do: must be 'silent' or"):
+        lab.peer("b.test").on("RCPT", do="explode")
+    with pytest.raises(ScenarioError, match=r"policy\.127.0.0.1:1: .* write inet:ADDRESS:PORT"):
+        lab.policy("127.0.0.1:1", "DUNNO")
+    with pytest.raises(ScenarioError, match=r"replies\[0\].on: must be 'connect', 'helo'"):
+        lab.milter("unix:m", {"on": "hello"})
+    with pytest.raises(ScenarioError, match=r"client 198.51.100: from: '198.51.100' is no IPv4"):
+        lab.client("198.51.100")
+    with pytest.raises(ScenarioError, match=r"the mail system: commands\.sh: .* absolute path"):
+        lab.mta(commands={"sh": {}})
+
+
+def test_a_mail_system_that_does_not_start_says_so_at_the_first_look() -> None:
+    lab = Lab()
+    lab.mta("inet_protocols = foo")
+    client = lab.client("198.51.100.7").say("EHLO x").quit()
+    with pytest.raises(NotStarted, match='fatal: unknown inet_protocols value "foo"'):
+        client.reply("EHLO")
+    assert "fatal: unknown inet_protocols value" in lab.log
+
+
+def test_texts_between_triple_quotes_and_single_names_mean_what_they_look_like() -> None:
+    lab = Lab()
+    lab.mta(
+        """
+        mydestination = example.org, $myhostname
+        alias_maps =
+            hash:/etc/postfix/aliases
+        """,
+        files={"aliases": """
+            office: alice,
+                bob
+            """},
+        users="alice, bob",
+    )  # fmt: skip
+    peer = lab.peer("mx.dest.test", mx_for="dest.test")
+    lab.client("198.51.100.7").say("EHLO x").mail("a@x.test", "office@example.org").quit()
+    lab.submit("alice", "c@dest.test")
+    assert len(lab.mailbox("alice")) == len(lab.mailbox("bob")) == 1
+    assert [message.recipients for message in peer.messages] == [["c@dest.test"]]
+    with pytest.raises(LookupError, match="there is no user 'alcie'"):
+        lab.mailbox("alcie")
+
+
+def test_replies_are_found_for_pipelined_commands_and_content(site: Lab) -> None:
+    client = site.client("198.51.100.7").say("EHLO x.test").pipeline(
+        "MAIL FROM:<a@x.test>", "RCPT TO:<nosuch@example.org>", "RCPT TO:<alice@example.org>", "DATA"
+    )  # fmt: skip
+    client.content("Subject: x\n\nx\n").quit()
+    assert client.reply("RCPT TO:<nosuch@").startswith("550 5.1.1")
+    assert client.reply("rcpt to:<alice@").startswith("250 2.1.5")
+    assert client.reply("DATA").startswith("354")
+    assert client.reply(".").startswith("250 2.0.0 Ok: queued as ")
+    assert client.reply("EHLO").endswith("250 SMTPUTF8")
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(
+        "myhostname = mail.own.test\nmydestination = own.test\ninet_interfaces = 192.0.2.77\n"
+        "alias_maps =\n"
+    )
+    lab = Lab()
+    lab.config(tmp_path, users=["alice"], files={"more": "x"})
+    client = lab.client("198.51.100.7").say("EHLO x").mail("a@x.test", "alice@own.test").quit()
+    assert client.replies[0] == "220 mail.own.test ESMTP Postfix"
+    assert len(lab.mailbox("alice")) == 1
+    assert lab.stage.mta.files.read("/etc/postfix/more") == b"x"
+    with pytest.raises(FolderError, match="there is no such folder"):
+        lab.config(tmp_path / "nowhere")
 
 
 def test_asking_for_what_never_was_tells_what_was(site: Lab) -> None:

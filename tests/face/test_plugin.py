@@ -72,6 +72,7 @@ def test_the_fixture_and_scenarios_with_outcomes_are_tests(said: str) -> None:
 def test_a_failed_test_shows_seed_trace_log_and_how_to_run_it_again(said: str) -> None:
     assert "seed 4711, trace " in said
     assert "postfix/smtpd[" in said
+    assert "client 198.51.100.7:\n  * connected\n  S: 220 mx.example.org ESMTP Postfix\n" in said
     assert "disconnect from unknown[198.51.100.7] ehlo=1 quit=1 commands=2" in said
     assert "run it again: pytest 'test_it.py::test_bad' --postlab-seed 4711" in said
     assert "run it again: pytest 'test_it.py::test_file' --postlab-seed 4711" in said
