@@ -242,6 +242,42 @@ class Policy(Part):
     replies: list[PolicyRule] = []
 
 
+_DATABASE = re.compile(
+    r"(?:mysql|pgsql):(?:unix:/\S+|[^:\s/]+(?::\d+)?)"
+    r"|ldaps?://[^:\s/]+(?::\d+)?|ldapi://\S+"
+    r"|(?:tcp|socketmap|memcache):(?:unix:\S+|[^:\s/]+:\d+)"
+)
+
+
+def _database(value: str) -> str:
+    if not _DATABASE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no database; write mysql:host:port, pgsql:unix:/path, ldap://host:port, "
+            "memcache:host:port, tcp:host:port or socketmap:host:port"
+        )
+    return value
+
+
+class DirectoryEntry(Part):
+    """An entry of an LDAP directory."""
+
+    dn: str
+    attributes: dict[str, list[Text]] = {}
+
+
+class Database(Part):
+    """A server behind lookup tables: its data, and how it behaves."""
+
+    sql: Text = ""  #: of mysql and pgsql: the statements that make its tables
+    users: dict[str, Text] = {}  #: who may log in (ldap: DNs), with which password; empty: all
+    directory: list[DirectoryEntry] = []  #: of ldap
+    entries: dict[str, Text] = {}  #: of tcp, socketmap and memcache: keys and values
+    state: Literal["listen", "refuse"] = "listen"
+    delay: Seconds = 0.0  #: before each answer
+    fails: Text = ""  #: the text of the error that comes instead of an answer
+    times: Times | None = None  #: how often it comes
+
+
 _MILTER_REPLY = re.compile(
     r"(?:continue|accept|reject|tempfail|discard|quarantine)|[45]\d\d.*", re.DOTALL
 )
@@ -361,11 +397,17 @@ class Scenario(Part):
     peers: dict[str, Peer] = {}
     policy: dict[Endpoint, Policy] = {}
     milters: dict[Endpoint, Milter] = {}
+    databases: dict[Annotated[str, AfterValidator(_database)], Database] = {}
     clients: list[Client] = []
     submit: list[Submission] = []
     commands: list[Text] = []
     #: seconds from the start of the mail system; None is ``idle``
     until: Annotated[float | None, BeforeValidator(_until)] = None
+
+    @property
+    def has_databases(self) -> bool:
+        """Whether it speaks of databases at all, though there be none."""
+        return "databases" in self.model_fields_set
 
     @property
     def uses_tls(self) -> bool:

@@ -166,6 +166,13 @@ def _servers(scenario: Scenario) -> Iterator[Found]:
             if where in taken:
                 yield (key, endpoint), f"{endpoint} belongs to {taken[where]} already"
             taken.setdefault(where, f"{key}: {endpoint}")
+    for endpoint in scenario.databases:
+        kind, _, rest = endpoint.partition(":")
+        if kind in ("tcp", "socketmap", "memcache"):
+            where = parse_endpoint(rest if rest.startswith("unix:") else f"inet:{rest}")
+            if where in taken:
+                yield ("databases", endpoint), f"{endpoint} belongs to {taken[where]} already"
+            taken.setdefault(where, f"databases: {endpoint}")
 
 
 def _is_certifiable(name: str) -> bool:

@@ -90,7 +90,6 @@ class Stage:
 
         Raises Unsupported where the scenario asks for what this version cannot do.
         """
-        _must_be_possible(scenario)
         self.scenario = scenario
         self.config = config
         self.outside = None if config is None else Outside.of(config)
@@ -135,6 +134,10 @@ class Stage:
             self.add_policy(endpoint, policy)
         for endpoint, milter in scenario.milters.items():
             self.add_milter(endpoint, milter)
+        if scenario.has_databases or config is not None:
+            from postlab.databases import install
+
+            install(scenario.databases, self.mta, self.machine_at)
         if self.outside is not None:
             self._bring(self.outside)
 
@@ -479,11 +482,6 @@ class Stage:
         for endpoint, milter in self.milters.items():
             found += [f"milter {endpoint}: reply on {r.on}" for r in milter.unused_rules()]
         return found
-
-
-def _must_be_possible(scenario: Scenario) -> None:
-    if "sasl" in scenario.needs:
-        raise Unsupported("SASL (the scenario's `needs`)")
 
 
 def _tls(tls: Tls | None) -> TlsSpec | None:

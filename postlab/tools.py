@@ -108,6 +108,7 @@ class ToolMachine:
         self.machine = self.world.machine(
             facts.hostname, facts.addresses, accounts=facts.accounts()
         )
+        self.machine.databases = {}
         self.system = cast(System, self.machine)
         self.host = Host.of(self.system)
         disk = self.machine.files

@@ -58,6 +58,8 @@ class Machine:
         self.hostname = hostname
         self.timezone = timezone
         self.decisions = None
+        #: Servers of databases, by address; None where no client library for them is installed.
+        self.databases: dict[str, Any] | None = None
         self.log: list[LogLine] = []  #: the mail log
         self.on_log: Callable[[LogLine], None] | None = None  #: who reads the log as it grows
         self._engine = engine

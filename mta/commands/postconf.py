@@ -21,7 +21,7 @@ from mta.conf.main_cf import MainCf
 from mta.conf.postconf import postconf
 from mta.conf.postconf.session import CONFIG_DIRECTORY
 from mta.dict.process import absolute_path
-from mta.dict.registry import dict_mapnames
+from mta.dict.registry import built_in_mapnames
 from mta.system import Fatal, Wait
 from mta.wire.text import to_bytes, to_text
 
@@ -78,7 +78,7 @@ def run_postconf(cmd: Command) -> Wait[int]:
         conf.host,
         program=cmd.name,
         process_id=cmd.process.pid,
-        map_types=dict_mapnames(),
+        map_types=built_in_mapnames(cmd.process),
         templates=templates,
     )
     cmd.write(to_text(result.output))

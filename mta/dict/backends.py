@@ -70,6 +70,13 @@ class LdapServer(Protocol):
         """The entries that match."""
 
 
+def has_client_libraries(process: TableProcess) -> bool:
+    """Whether tables of these types can be opened at all: in a system that says nothing of database
+    servers they are not built in, as in the build that Postlab behaves as.
+    """
+    return getattr(process.system, "databases", None) is not None
+
+
 def find_server(process: TableProcess, *addresses: str) -> Any | None:
     """The server at one of the addresses, None where nobody listens."""
     servers: Mapping[str, Any] = getattr(process.system, "databases", None) or {}

@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import NamedTuple, NoReturn
 
+from mta.dict.backends import has_client_libraries
 from mta.dict.errors import DictConfigError, TableError
 from mta.dict.flags import (
     DICT_FLAG_FIXED,
@@ -295,6 +296,11 @@ _MODULES = {
 #: The types of these that postmap(1) builds.
 _BUILT = frozenset(("btree", "cdb", "dbm", "fail", "hash", "lmdb", "sdbm"))
 
+#: Types that need a client library.
+_SERVED = frozenset(("ldap", "mysql", "pgsql"))
+#: Types that the build which Postlab behaves as does not have.
+_MORE = _SERVED | {"cdb", "dbm", "sdbm"}
+
 _ENTRY_POINTS = "postlab.dict_types"
 
 
@@ -337,8 +343,14 @@ def can_build(kind: str) -> bool:
     return kind in _BUILT or (kind not in _MODULES and _opener(kind) is not None)
 
 
+def built_in_mapnames(process: TableProcess) -> list[str]:
+    """The types that ``postconf -m`` shows: without those that need what is not there."""
+    names = dict_mapnames()
+    return names if has_client_libraries(process) else [n for n in names if n not in _MORE]
+
+
 def dict_mapnames() -> list[str]:
-    """The names of all types that can be opened, sorted (``postconf -m``)."""
+    """The names of all types that can be opened, sorted."""
     others = {point.name for point in entry_points(group=_ENTRY_POINTS)}
     return sorted({*_MODULES, *_TYPES, *others})
 
@@ -382,7 +394,7 @@ def open_table(process: TableProcess, spec: str, open_flags: int, flags: int) ->
     if not kind or not table:
         process.log.fatal(f'open dictionary: expecting "type:name" form instead of "{spec}"')
     opener = _opener(kind)
-    if opener is None:
+    if opener is None or (kind in _SERVED and not has_client_libraries(process)):
         found: Dict = dict_surrogate(
             process, kind, table, flags, f"unsupported dictionary type: {kind}"
         )
