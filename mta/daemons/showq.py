@@ -5,7 +5,7 @@ DESCRIPTION
     sender, then the recipients; those that were deferred come first, under their reason.
 
 CONFIGURATION PARAMETERS
-    duplicate_filter_limit, empty_address_recipient, enable_long_queue_ids
+    duplicate_filter_limit, empty_address_recipient, enable_long_queue_ids, smtputf8_enable
 """
 
 from __future__ import annotations
