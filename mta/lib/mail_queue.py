@@ -122,7 +122,9 @@ def dir_forest(name: str, depth: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _hash_directories(queue_id: str, depth: int) -> str:
-    """The subdirectories of a hashed queue in which a queue file lies."""
+    """The subdirectories of a queue in which a file lies.  Raises Panic for a malformed id."""
+    if not mail_queue_id_ok(queue_id):
+        raise Panic(f"mail_queue_dir: bad queue id: {queue_id}")
     at = _long_separator(queue_id)
     if at >= 0:
         microseconds = safe_strtoul(queue_id[at - _MICROSECONDS_WIDTH : at], _TIME_BASE)
@@ -133,7 +135,7 @@ def _hash_directories(queue_id: str, depth: int) -> str:
 class MailQueue:
     """Where queue files lie."""
 
-    __slots__ = ("_is_hashed", "depth", "directory", "hashed")
+    __slots__ = ("_depths", "depth", "directory", "hashed")
 
     def __init__(
         self, directory: str, hash_queue_names: str = "deferred, defer", hash_queue_depth: int = 1
@@ -142,8 +144,8 @@ class MailQueue:
         self.directory = directory
         self.hashed = frozenset(re.split(r"[,\s]+", hash_queue_names.lower())) - {""}
         self.depth = hash_queue_depth
-        #: The queues that were asked for, and whether they have subdirectories.
-        self._is_hashed: dict[str, bool] = {}
+        #: The queues that were asked for, and how deep their subdirectories are.
+        self._depths: dict[str, int] = {}
 
     @classmethod
     def from_conf(cls, conf: Any) -> MailQueue:
@@ -154,16 +156,12 @@ class MailQueue:
         """The directory of a queue file, relative to the queue directory, with ``/`` at its end.
         Raises Panic for a malformed name (mail_queue_dir).
         """
-        hashed = self._is_hashed.get(queue)
-        if hashed is None:
+        depth = self._depths.get(queue)
+        if depth is None:
             if not mail_queue_name_ok(queue):
                 raise Panic(f"mail_queue_dir: bad queue name: {queue}")
-            hashed = self._is_hashed[queue] = queue.lower() in self.hashed
-        if not _is_queue_id(queue_id):
-            raise Panic(f"mail_queue_dir: bad queue id: {queue_id}")
-        if hashed:
-            return f"{queue}/{_hash_directories(queue_id, self.depth)}"
-        return queue + "/"
+            depth = self._depths[queue] = self.depth if queue.lower() in self.hashed else 0
+        return f"{queue}/{_hash_directories(queue_id, depth)}"
 
     def name(self, queue: str, queue_id: str) -> str:
         """The path of a queue file relative to the queue directory, as messages show it."""
