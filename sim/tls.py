@@ -72,7 +72,7 @@ class PeerTls:
             self._resume(spec, connection)
         saboteur = None
         if spec.sabotage is not None and isinstance(stream, SimStream):
-            saboteur = Saboteur(spec.sabotage, stream, name)
+            saboteur = Saboteur(spec.sabotage, stream, name, tls)
             if spec.sabotage.phase == "handshake":
                 tls.tamper = saboteur.tamper
         try:
@@ -203,11 +203,14 @@ def _loaded(pem: bytes) -> tuple[Any, ...]:
 class Saboteur:
     """Meddles with the bytes that a side sends (see :class:`sim.peers.tls.Sabotage`)."""
 
-    def __init__(self, plan: Sabotage, stream: SimStream, whom: str) -> None:
+    def __init__(
+        self, plan: Sabotage, stream: SimStream, whom: str, tls: TlsConnection
+    ) -> None:
         self.plan = plan
         self.done = False  #: it struck, and does nothing more
         self._stream = stream
         self._whom = whom
+        self._tls = tls
         self._sent = 0
         self._silent = False
         self._held: list[bytes] = []
@@ -236,6 +239,8 @@ class Saboteur:
             return bytes([rest[0] ^ 0xFF]) + rest[1:]
         if deed == "flood":
             return b"\xa5" * self.plan.size + rest
+        if deed == "renegotiate":
+            return rest + self._renegotiate()
         self._silent = True
         if deed == "stall":
             self._held.append(rest)
@@ -248,6 +253,16 @@ class Saboteur:
             if deed == "alert":
                 return b"\x15\x03\x03\x00\x02\x02" + bytes([self.plan.alert])
         return b""
+
+    def _renegotiate(self) -> bytes:
+        """The beginning of another handshake."""
+        connection = self._tls.connection
+        connection.renegotiate()
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            pass
+        return connection.bio_read(65536)
 
     def _go_on(self) -> None:
         """A stall is over."""

@@ -50,6 +50,7 @@ class TlsConnection:
 
     __slots__ = (
         "_now",
+        "_unsent",
         "broken",
         "connection",
         "ended",
@@ -79,6 +80,7 @@ class TlsConnection:
         self.tamper: Callable[[bytes], bytes] | None = None
         self.ragged = ragged
         self._now = now
+        self._unsent = b""  #: text that waits for the end of another handshake
 
     # -- the handshake ------------------------------------------------------------------------
 
@@ -145,11 +147,15 @@ class TlsConnection:
 
     def encrypt(self, plain: bytes) -> bytes:
         """What goes to the wire for a text."""
-        connection = self.connection
+        if self._unsent:
+            plain, self._unsent = self._unsent + plain, b""
+        connection, sent = self.connection, 0
         try:
             sent = connection.send(plain) if plain else 0
             while sent < len(plain):
                 sent += connection.send(plain[sent:])
+        except SSL.WantReadError:
+            self._unsent = plain[sent:]
         except SSL.Error:
             return b""  # it is broken, or we have ended; the reader hears of it
         return self.reply()
@@ -173,7 +179,18 @@ class TlsConnection:
             self._break([UNEXPECTED_EOF])
         except SSL.Error as error:
             self._break(library_errors(_queue(error)))
+        if self._unsent:
+            self._go_on()
         return plain
+
+    def _go_on(self) -> None:
+        """Encrypts what waited, as far as that is possible now; ``reply`` has it."""
+        connection = self.connection
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[connection.send(self._unsent) :]
+        except SSL.Error:
+            pass
 
     def reply(self) -> bytes:
         """What is to go to the wire."""

@@ -26,7 +26,7 @@ TlsFault = Literal[
 ]
 
 
-Deed = Literal["close", "reset", "stall", "corrupt", "flood", "alert"]
+Deed = Literal["close", "reset", "stall", "corrupt", "flood", "alert", "renegotiate"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,7 +35,8 @@ class Sabotage:
 
     Nothing happens before ``at`` bytes of that phase are sent.  Then it hangs up, with or without a
     reset; sends nothing more for ``seconds`` or for ever; turns a byte round; sends so many bytes
-    of nonsense first; or says an alert (RFC 8446, section 6) in the clear and hangs up.
+    of nonsense first; says an alert (RFC 8446, section 6) in the clear and hangs up; or, in a
+    session of TLS 1.2 at most, wants another handshake.
     """
 
     deed: Deed
@@ -48,6 +49,8 @@ class Sabotage:
     def __post_init__(self) -> None:
         check_choice("deed", self.deed, get_args(Deed))
         check_choice("phase", self.phase, ("handshake", "session"))
+        if self.deed == "renegotiate" and self.phase != "session":
+            raise ValueError("a handshake cannot be renegotiated: phase='session'")
 
 
 class TlsMissing(Exception):
@@ -86,6 +89,9 @@ class TlsSpec:
         check_choice("min", self.min, get_args(TlsVersion))
         check_choice("max", self.max, get_args(TlsVersion))
         check_choice("fault", self.fault, get_args(TlsFault))
+        deed = self.sabotage.deed if self.sabotage is not None else ""
+        if deed == "renegotiate" and self.max == "TLSv1.3":
+            raise ValueError("TLS 1.3 has no renegotiation: max='TLSv1.2'")
 
 
 class TlsWrap(Protocol):
