@@ -65,12 +65,14 @@ class Verify(Program):
         )
         self.cache = cache.entries
         self.stays = not conf.address_verify_map
-        cache.clean_every(conf.address_verify_cache_cleanup_interval)
+        self._used = self._now()  #: when it was asked last (seconds)
+        cache.clean_every(conf.address_verify_cache_cleanup_interval, self._alive)
 
     def serve(self, request: VerifyQuery | VerifyUpdate) -> Wait[VerifyReply]:
         """Answers a query, or takes the outcome of a probe.  A colon is not for the cache's format:
         it becomes an underscore, also in the address that is probed.
         """
+        self._used = self._now()
         if ":" in request.address:
             request = request._replace(address=request.address.replace(":", "_"))
         if isinstance(request, VerifyUpdate):
@@ -136,6 +138,10 @@ class Verify(Program):
             yield from mail.finish()
         except Gone as gone:
             process.log.warning(f"connect to {process.conf.cleanup_service_name}: {gone.args[0]}")
+
+    def _alive(self) -> bool:
+        """Whether the process has not been idle for too long."""
+        return self.stays or self._now() - self._used <= self.process.conf.max_idle
 
     def _may_stay(self, _: str, entry: Entry) -> bool:
         """Whether an entry is not too old for the cache."""

@@ -25,6 +25,7 @@ class DictCache(Generic[V]):
         self.process = process
         self.title = name or title
         self._keep = keep
+        self._alive: Callable[[], bool] = lambda: True
         owner = process.program
         store = process.master.persistent
         self.entries: dict[str, V] = cast(
@@ -33,10 +34,14 @@ class DictCache(Generic[V]):
         #: When it was cleaned last (``last``, in seconds).
         self._cleaned: dict[str, Any] = store(f"{owner} cleanup {name}" if name else None)
 
-    def clean_every(self, interval: int) -> None:
-        """Begins to clean: at once, or when the interval (seconds) is over since the last time."""
+    def clean_every(self, interval: int, alive: Callable[[], bool] = lambda: True) -> None:
+        """Begins to clean: at once, or when the interval (seconds) is over since the last time.
+
+        ``alive`` tells whether the process is still there: the one that comes after it cleans.
+        """
         if interval <= 0:
             return
+        self._alive = alive
         last = self._cleaned.get("last")
         delay = 0 if last is None else min(max(last + interval - self._now(), 0), interval)
         if delay:
@@ -45,6 +50,8 @@ class DictCache(Generic[V]):
             self._clean(interval)
 
     def _clean(self, interval: int) -> None:
+        if not self._alive():
+            return
         old = [key for key, value in self.entries.items() if not self._keep(key, value)]
         for key in old:
             del self.entries[key]

@@ -145,10 +145,27 @@ def test_a_colon_is_probed_as_an_underscore() -> None:
     assert any("to=<a_b@far.test>" in str(line) for line in world.log)
 
 
-def test_the_cache_is_cleaned_at_times() -> None:
+def cleanups(lab: Lab) -> list[str]:
+    lines = (str(line) for line in lab.log if " full cleanup: " in str(line))
+    return [line.partition(" full cleanup: ")[2] for line in lines]
+
+
+def test_the_cache_is_cleaned_when_the_process_starts_anew() -> None:
     world = lab()
     ask(world, "no@far.test")
     world.advance("5d")
-    ask(world, "ok@far.test")  # the process starts anew
-    lines = [str(line) for line in world.log if "full cleanup" in str(line)]
-    assert any(line.endswith("retained=0 dropped=1 entries") for line in lines)
+    assert cleanups(world) == ["retained=0 dropped=0 entries"]
+    ask(world, "ok@far.test")
+    assert cleanups(world)[1:] == ["retained=0 dropped=1 entries"]
+
+
+def test_a_cache_in_memory_is_cleaned_every_so_often() -> None:
+    world = lab("address_verify_map =\naddress_verify_cache_cleanup_interval = 1d")
+    ask(world, "no@far.test")
+    world.advance("5d")
+    assert cleanups(world) == [
+        "retained=0 dropped=0 entries",
+        *["retained=1 dropped=0 entries"] * 3,
+        "retained=0 dropped=1 entries",
+        "retained=0 dropped=0 entries",
+    ]
