@@ -10,7 +10,7 @@ from conftest import MemoryProcess, finish
 from mta.dict import registry
 from mta.dict.registry import dict_mapnames, dict_open
 
-MODULE = '''
+MODULE = """
 from mta.dict.registry import LocalDict
 
 
@@ -21,7 +21,7 @@ class Backwards(LocalDict):
 
 def open_backwards(process, name, open_flags, flags):
     return Backwards(process, "backwards", name, flags)
-'''
+"""
 
 
 @pytest.fixture
