@@ -69,7 +69,6 @@ class Lab:
         self._policy: dict[str, Any] = {}
         self._milters: dict[str, Any] = {}
         self._databases: dict[str, Any] = {}
-        self._databases: dict[str, Any] = {}
         self._agenda: list[LabClient | Pending] = []
         self._stage: Stage | None = None
         self._busy = False
@@ -217,15 +216,6 @@ class Lab:
         """
         self.must_not_have_begun("a database")
         self._databases[endpoint] = what
-        return self
-
-    def database(self, endpoint: str, **what: Any) -> Lab:
-        """A server behind lookup tables, such as ``mysql:192.0.2.9:3306`` or
-        ``ldap://192.0.2.9:389``; ``what`` as in scenario files: ``sql``, ``users``, ``directory``,
-        ``entries``, ``state``, ``delay``, ``fails``, ``times``.
-        """
-        self.must_not_have_begun("a database")
-        self._databases[endpoint] = what
         self._check_last("databases", self._databases, endpoint)
         return self
 
@@ -249,7 +239,6 @@ class Lab:
             "peers": self._peer_data,
             "policy": self._policy,
             "milters": self._milters,
-            **({"databases": self._databases} if self._databases else {}),
             **({"databases": self._databases} if self._databases else {}),
         }
         scenario = from_data(data, self.title)

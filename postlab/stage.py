@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from mta.system import Fatal, Inet, System, Wait
+from mta.system import Endpoint, Fatal, Inet, System, Wait
 from postlab import configuration, shell
 from postlab.errors import RunError, Unsupported
 from postlab.facts import Facts
@@ -200,9 +200,7 @@ class Stage:
             path = f"{configuration.CONFIG_DIRECTORY}/main.cf"
             self.write_file(path, disk.read(path) + outside.main_cf.encode())
         for endpoint in outside.logins:
-            where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
-            machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
-            DovecotServer(machine, where).start()
+            DovecotServer(*self._place(endpoint)).start()
 
     @property
     def tls(self) -> PeerTls:
@@ -253,6 +251,11 @@ class Stage:
             machine = self.machines[address] = self.world.machine(name, [address])
         return machine
 
+    def _place(self, endpoint: str) -> tuple[Machine, Endpoint]:
+        """The machine that an endpoint is on, and where it is there."""
+        where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
+        return (self.machine_at(where.host) if isinstance(where, Inet) else self.mta), where
+
     def add_peer(self, name: str, peer: Peer) -> SmtpServer | None:
         """An SMTP or LMTP server elsewhere; None where packets to it vanish."""
         if peer.state == "drop":
@@ -281,9 +284,7 @@ class Stage:
             PolicyRule(r.when, r.action if r.action is not None else "DUNNO", r.do, r.times)
             for r in policy.replies
         ]
-        where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
-        machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
-        server = PolicyServer(PolicySpec(rules), machine, where)
+        server = PolicyServer(PolicySpec(rules), *self._place(endpoint))
         server.start()
         self.policy[endpoint] = server
         return server
@@ -302,9 +303,7 @@ class Stage:
             )
             for r in milter.replies
         ]
-        where = parse_endpoint(endpoint, QUEUE_DIRECTORY)
-        machine = self.machine_at(where.host) if isinstance(where, Inet) else self.mta
-        server = MilterServer(MilterSpec(rules), machine, where)
+        server = MilterServer(MilterSpec(rules), *self._place(endpoint))
         server.start()
         self.milters[endpoint] = server
         return server

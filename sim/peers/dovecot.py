@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from mta.system import Endpoint, Gone, Stream, TimedOut, Wait
 from mta.wire.text import to_bytes, to_text
-from sim.peers.host import PeerMachine
+from sim.peers.host import PeerMachine, Server
 from sim.peers.transcript import Closed, Silent, next_line
 
 #: How long the service waits for the next request, in seconds.
@@ -28,8 +28,10 @@ _GREETING = (
 _ASKS = {"PLAIN": [""], "LOGIN": ["Username:", "Password:"], "CRAM-MD5": ["<1.1@login>"]}
 
 
-class DovecotServer:
+class DovecotServer(Server):
     """A login service at an endpoint of a machine."""
+
+    passive = True
 
     def __init__(
         self,
@@ -38,22 +40,9 @@ class DovecotServer:
         passwords: Mapping[str, str] | None = None,
     ) -> None:
         """``passwords`` by user; without, every password is right."""
-        self.machine = machine
-        self.endpoint = endpoint
+        super().__init__(machine, endpoint)
         self.passwords = passwords
         self.logins: list[str] = []  #: who was let in
-        self._stop: Callable[[], None] | None = None
-
-    def start(self) -> None:
-        """Listens.  Raises OSError."""
-        if self._stop is None:
-            self._stop = self.machine.network.listen(self.endpoint, self.serve, passive=True)
-
-    def stop(self) -> None:
-        """Listens no more; connections go on."""
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
 
     def serve(self, stream: Stream) -> Wait[None]:
         """One connection: any number of logins."""

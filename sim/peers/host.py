@@ -48,6 +48,55 @@ class PeerMachine(Protocol):
         """Leaf: waits."""
 
 
+class Server:
+    """Something that listens at an endpoint of a machine, and can stop and start again."""
+
+    #: Whether a session that waits for input lets the world be idle.
+    passive = False
+
+    def __init__(self, machine: PeerMachine, endpoint: Endpoint) -> None:
+        self.machine = machine
+        self.endpoint = endpoint
+        self._stop: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Listens, unless it does so already.  Raises OSError."""
+        if self._stop is None:
+            self._stop = self.machine.network.listen(
+                self.endpoint, self.serve, passive=self.passive
+            )
+
+    def stop(self) -> None:
+        """Listens no more; sessions go on."""
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
+
+    def serve(self, stream: Stream) -> Wait[None]:
+        """One connection."""
+        raise NotImplementedError
+
+
+class Uses:
+    """How often something can still be used, and how often it was."""
+
+    __slots__ = ("left", "used")
+
+    def __init__(self, times: int | None) -> None:
+        """``times``: None is always."""
+        self.left = times
+        self.used = 0
+
+    def take(self) -> bool:
+        """Whether it is not used up; counts."""
+        if self.left is not None:
+            if self.left <= 0:
+                return False
+            self.left -= 1
+        self.used += 1
+        return True
+
+
 def parse_endpoint(text: str, queue_directory: str = "/var/spool/postfix") -> Endpoint:
     """An endpoint as configurations write it: ``inet:host:port``, ``unix:path``.
 

@@ -6,13 +6,13 @@ that it has a problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mta.system import Endpoint, Gone, Stream, TimedOut, Wait
 from mta.wire.text import to_bytes, to_text
-from sim.peers.host import PeerMachine
+from sim.peers.host import PeerMachine, Server
 from sim.peers.transcript import Closed, Silent, send, some_bytes
 
 #: How long a server waits for the next request, in seconds.
@@ -63,22 +63,17 @@ class _Session:
         return data
 
 
-class LookupServer:
+class LookupServer(Server):
     """A server on a machine."""
 
+    passive = True
+
     def __init__(self, spec: LookupSpec, machine: PeerMachine, endpoint: Endpoint) -> None:
+        super().__init__(machine, endpoint)
         self.spec = spec
-        self.machine = machine
-        self.endpoint = endpoint
         self.entries = dict(spec.entries)
         self.requests: list[str] = []  #: the keys, in order
         self._fails_left = spec.times
-        self._stop: Callable[[], None] | None = None
-
-    def start(self) -> None:
-        """Listens.  Raises OSError."""
-        if self._stop is None:
-            self._stop = self.machine.network.listen(self.endpoint, self.serve, passive=True)
 
     def serve(self, stream: Stream) -> Wait[None]:
         """One connection: any number of requests."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from mta.system import Endpoint, Gone, Stream, TimedOut, Wait
 from mta.wire import milter as wire
 from mta.wire import milter_reply as reply
-from sim.peers.host import PeerMachine, matches
+from sim.peers.host import PeerMachine, Server, Uses, matches
 from sim.peers.tls import check_choice
 from sim.peers.transcript import Closed, Silent, send, some_bytes
 
@@ -171,43 +171,29 @@ def _describe(event: wire.Event) -> tuple[EventRecord, Facts, int]:
 # --- the application ------------------------------------------------------------------------------
 
 
-class _Rule:
+class _Rule(Uses):
     """A rule, made ready."""
 
-    __slots__ = ("data", "left", "spec", "used", "when")
+    __slots__ = ("data", "spec", "when")
 
     def __init__(self, spec: MilterRule) -> None:
+        super().__init__(spec.times)
         self.spec = spec
         self.when = {key: str(value) for key, value in spec.when.items()}
-        self.left = spec.times
         self.data = spec.answer()
-        self.used = 0
 
 
-class MilterServer:
+class MilterServer(Server):
     """A milter application on a machine."""
 
     def __init__(self, spec: MilterSpec, machine: PeerMachine, endpoint: Endpoint) -> None:
+        super().__init__(machine, endpoint)
         self.spec = spec
-        self.machine = machine
-        self.endpoint = endpoint
         self.events: list[EventRecord] = []
         self._all_rules = [_Rule(rule) for rule in spec.replies]
         self.rules: dict[str, list[_Rule]] = {}
         for rule in self._all_rules:
             self.rules.setdefault(rule.spec.on, []).append(rule)
-        self._stop: Callable[[], None] | None = None
-
-    def start(self) -> None:
-        """Listens.  Raises OSError."""
-        if self._stop is None:
-            self._stop = self.machine.network.listen(self.endpoint, self.serve)
-
-    def stop(self) -> None:
-        """Listens no more; sessions go on."""
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
 
     def unused_rules(self) -> list[MilterRule]:
         """The rules that no event has matched."""
@@ -288,10 +274,7 @@ class _Session:
 
     def _pick(self, event: str, facts: Facts) -> _Rule | None:
         for rule in self.server.rules.get(event, ()):
-            if (not rule.when or matches(rule.when, self.macros | facts)) and rule.left != 0:
-                if rule.left is not None:
-                    rule.left -= 1
-                rule.used += 1
+            if (not rule.when or matches(rule.when, self.macros | facts)) and rule.take():
                 return rule
         return None
 

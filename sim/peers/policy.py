@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from mta.system import Endpoint, Gone, Stream, TimedOut, Wait
 from mta.wire.text import to_bytes
-from sim.peers.host import PeerMachine, matches
+from sim.peers.host import PeerMachine, Server, Uses, matches
 from sim.peers.tls import check_choice
 from sim.peers.transcript import NO_LIMIT, Closed, Silent, next_line, send, some_bytes, text_of
 
@@ -83,43 +83,31 @@ class Greylist:
         return PolicyRule(action=self.action) if now - first < self.delay * 1_000_000 else None
 
 
-class _Rule:
+class _Rule(Uses):
     """A rule, made ready."""
 
-    __slots__ = ("data", "left", "spec", "used", "when")
+    __slots__ = ("data", "spec", "when")
 
     def __init__(self, spec: PolicyRule) -> None:
+        super().__init__(spec.times)
         self.spec = spec
         self.when = {key: str(value) for key, value in spec.when.items()}
-        self.left = spec.times
         self.data = spec.answer()
-        self.used = 0
 
 
 _NO_RULE = _Rule(PolicyRule())
 
 
-class PolicyServer:
+class PolicyServer(Server):
     """A policy server on a machine."""
 
+    passive = True
+
     def __init__(self, spec: PolicySpec, machine: PeerMachine, endpoint: Endpoint) -> None:
+        super().__init__(machine, endpoint)
         self.spec = spec
-        self.machine = machine
-        self.endpoint = endpoint
         self.requests: list[Request] = []
         self._rules = [_Rule(rule) for rule in spec.replies]
-        self._stop: Callable[[], None] | None = None
-
-    def start(self) -> None:
-        """Listens.  Raises OSError."""
-        if self._stop is None:
-            self._stop = self.machine.network.listen(self.endpoint, self.serve, passive=True)
-
-    def stop(self) -> None:
-        """Listens no more; sessions go on."""
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
 
     def unused_rules(self) -> list[PolicyRule]:
         """The rules that no request has matched."""
@@ -144,10 +132,7 @@ class PolicyServer:
 
     def _pick(self, request: Request) -> _Rule:
         for rule in self._rules:
-            if matches(rule.when, request) and rule.left != 0:
-                if rule.left is not None:
-                    rule.left -= 1
-                rule.used += 1
+            if matches(rule.when, request) and rule.take():
                 return rule
         if self.spec.behaviour is not None:
             made = self.spec.behaviour(request, self.machine.now())

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 from mta.system import Endpoint, Gone, Inet, Stream, TimedOut, Wait
-from sim.peers.host import PeerMachine
+from sim.peers.host import PeerMachine, Server, Uses
 from sim.peers.tls import TlsMissing, TlsSpec, TlsWrap, check_choice
 from sim.peers.transcript import (
     CLOSED_BY_CLIENT,
@@ -157,15 +157,15 @@ _TLS_REFUSED = _Said("454 4.7.0 TLS not available due to local problem")
 _EXACT = ("connect", ".")
 
 
-class _Rule:
+class _Rule(Uses):
     """A rule, made ready."""
 
-    __slots__ = ("close", "left", "prefix", "said", "slow", "spec", "used")
+    __slots__ = ("close", "prefix", "said", "slow", "spec")
 
     def __init__(self, spec: ReplyRule) -> None:
+        super().__init__(spec.times)
         self.spec = spec
         self.prefix = spec.on.lower()
-        self.left = spec.times
         self.said: _Said | None = None
         if spec.raw is not None:
             self.said = _Said(spec.raw.decode("utf-8", "surrogateescape").rstrip("\r\n"), spec.raw)
@@ -173,19 +173,9 @@ class _Rule:
             self.said = _said(spec.reply)
         self.close = spec.then == "close" or spec.do is not None
         self.slow = spec.do is not None or spec.delay > 0  # more than a reply at once
-        self.used = 0
-
-    def take(self) -> bool:
-        """Whether it is not used up; counts."""
-        if self.left is not None:
-            if self.left <= 0:
-                return False
-            self.left -= 1
-        self.used += 1
-        return True
 
 
-class SmtpServer:
+class SmtpServer(Server):
     """A server on a machine of the world."""
 
     def __init__(
@@ -195,8 +185,8 @@ class SmtpServer:
         record: PeerRecord,
         tls_wrap: TlsWrap | None = None,
     ) -> None:
+        super().__init__(machine, spec.where)
         self.spec = spec
-        self.machine = machine
         self.record = record
         self.tls_wrap = tls_wrap
         self.sessions = 0
@@ -218,7 +208,6 @@ class SmtpServer:
         self.greeting = self._greeting(spec.tls is not None)
         self.encrypted_greeting = self._greeting(False)
         self.hello = _said(f"250 {spec.name}")
-        self._stop: Callable[[], None] | None = None
 
     def _greeting(self, starttls: bool) -> _Said:
         words = [self.spec.name, *(e for e in self.spec.extensions if e.upper() != "STARTTLS")]
@@ -232,14 +221,8 @@ class SmtpServer:
 
         ``drop`` is for the network: it must lose what is sent to the address.
         """
-        if self.spec.state == "listen" and self._stop is None:
-            self._stop = self.machine.network.listen(self.spec.where, self.serve)
-
-    def stop(self) -> None:
-        """Listens no more; sessions go on."""
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
+        if self.spec.state == "listen":
+            super().start()
 
     def unused_rules(self) -> list[ReplyRule]:
         """The rules that nothing has matched."""
