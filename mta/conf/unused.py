@@ -83,11 +83,6 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
     (Kind.MEANINGLESS, "nobody is logged in to be told of new mail", "biff"),
     (Kind.MEANINGLESS, "there is no process to debug", "debugger_command"),
     (Kind.MEANINGLESS, "debug_peer_list is a warning in the log", "debug_peer_level"),
-    (
-        Kind.MEANINGLESS,
-        "Cyrus SASL is a warning in the log of the server, and its client reads no files",
-        "cyrus_sasl_config_path",
-    ),
     (Kind.MEANINGLESS, "nothing in Postfix 3.0 reads it", "error_service_name"),
     (
         Kind.MEANINGLESS,

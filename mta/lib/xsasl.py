@@ -55,13 +55,11 @@ SERVER_TYPES: dict[str, Callable[[Process, str], XsaslServerImpl]] = {}
 
 def xsasl_server_init(process: Process, kind: str, path: str) -> XsaslServerImpl | None:
     """The implementation of a type; None, after a warning, where there is none."""
-    import mta.lib.xsasl_dovecot  # noqa: F401 - registers itself
+    import mta.lib.xsasl_cyrus_server
+    import mta.lib.xsasl_dovecot  # noqa: F401 - both register themselves
 
     found = SERVER_TYPES.get(kind)
     if found is not None:
         return found(process, path)
-    if kind == "cyrus":
-        process.log.warning("Cyrus SASL is not implemented: smtpd_sasl_type = cyrus")
-        return None
     process.log.warning(f"unsupported SASL server implementation: {kind}")
     return None

@@ -22,8 +22,8 @@ from mta.wire.text import to_bytes, to_text
 if TYPE_CHECKING:
     from mta.master.server import Process
 
-#: ``smtp_sasl_security_options``.
-_OPTIONS = {
+#: ``smtp_sasl_security_options``, ``smtpd_sasl_security_options``.
+OPTIONS = {
     "noplaintext": SASL_SEC_NOPLAINTEXT,
     "noactive": SASL_SEC_NOACTIVE,
     "nodictionary": SASL_SEC_NODICTIONARY,
@@ -47,7 +47,7 @@ class CyrusClientImpl:
         if arguments.security_options:
             wanted = name_mask(
                 "SASL security options",
-                _OPTIONS,
+                OPTIONS,
                 arguments.security_options,
                 unknown=Unknown.RETURN,
                 warn=warning,

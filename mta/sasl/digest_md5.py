@@ -33,7 +33,8 @@ _VALUE = re.compile(
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(rb'(["\\])')
-_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([0-9]+)")
+#: The value of maxbuf.
+NUMBER = re.compile(rb"[ \t\n\v\f\r]*([0-9]+)")
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ def _check_maxbuf(count: int, value: bytes) -> None:
     if count > 1:
         complaint = "At least two maxbuf directives found. Authentication aborted"
         raise SaslError(SASL_BADAUTH, complaint)
-    number = _NUMBER.fullmatch(value)
+    number = NUMBER.fullmatch(value)
     complaint = "Invalid maxbuf parameter received from server ("
     if number is None or int(number[1]) >= 1 << 32:
         raise SaslError(SASL_BADAUTH, f"{complaint}{text})")

@@ -13,6 +13,8 @@ SASL_NOMECH = -4
 SASL_BADPROT = -5
 SASL_BADSERV = -10
 SASL_BADAUTH = -13
+SASL_ENCRYPT = -16
+SASL_NOUSER = -20
 
 #: What sasl_errstring(3) says of each.
 _TEXTS = {
@@ -24,6 +26,8 @@ _TEXTS = {
     SASL_BADPROT: "bad protocol / cancel",
     SASL_BADSERV: "server failed mutual authentication step",
     SASL_BADAUTH: "authentication failure",
+    SASL_ENCRYPT: "encryption needed to use mechanism",
+    SASL_NOUSER: "user not found",
 }
 
 _GROUPS = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=))?")

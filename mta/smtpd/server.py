@@ -144,7 +144,7 @@ class Server:
         if not conf.smtpd_sasl_auth_enable:
             return None
         found = xsasl_server_init(process, conf.smtpd_sasl_type, conf.smtpd_sasl_path)
-        if found is None and conf.smtpd_sasl_type != "cyrus":
+        if found is None:
             process.log.fatal("SASL per-process initialization failed")
         return found
 

@@ -41,7 +41,8 @@ CONFIGURATION PARAMETERS
     milter_macro_v, address_verify_sender, address_verify_sender_ttl
     SASL: smtpd_sasl_auth_enable, smtpd_sasl_authenticated_header, smtpd_sasl_exceptions_networks,
     smtpd_sasl_local_domain, smtpd_sasl_path, smtpd_sasl_security_options, smtpd_sasl_service,
-    smtpd_sasl_tls_security_options, smtpd_sasl_type, broken_sasl_auth_clients
+    smtpd_sasl_tls_security_options, smtpd_sasl_type, broken_sasl_auth_clients,
+    cyrus_sasl_config_path
     TLS: smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls, smtpd_tls_wrappermode,
     smtpd_starttls_timeout, smtpd_tls_auth_only, smtpd_tls_ask_ccert, smtpd_tls_req_ccert,
     smtpd_tls_received_header
