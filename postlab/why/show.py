@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from postlab.why.meanings import meaning
-from postlab.why.places import Place
+from postlab.why.places import NOWHERE, Place
+from postlab.why.replies import cause
 from postlab.why.session import Story
 from postlab.why.story import Decision, Exchange
 from postlab.why.words import Words, code_parameter
@@ -94,10 +95,10 @@ def conclusion(story: Story, words: Words) -> Iterator[str]:
     yield f"{refused.command or 'The connection'} was refused: {refused.replies[-1]}"
     decision = refused.deciding
     if decision is None:
-        yield "No access restriction said so: the log above tells which check it was."
+        yield from _other_cause(refused.replies[-1], words, _service(story))
         return
     facts = decision.facts
-    place = words.place(decision)
+    place = _place(decision, refused.decisions, words)
     where = f", {place}" if place.file else ", by default"
     yield f"It was {words.title(decision)} in {facts['list']}{where}."
     if decision.verdict != "reject":
@@ -114,6 +115,42 @@ def conclusion(story: Story, words: Words) -> Iterator[str]:
         yield "  Accounts that this world should have: say --user NAME for each."
 
 
+def _service(story: Story) -> str:
+    """The service of master.cf that the client speaks to; empty where nothing tells it."""
+    for exchange in story.exchanges:
+        for decision in exchange.decisions:
+            if decision.facts.get("process") == "smtpd":
+                return str(decision.facts["service"])
+    return ""
+
+
+def _other_cause(reply: str, words: Words, service: str) -> Iterator[str]:
+    found = cause(reply)
+    if found is None:
+        yield "No access restriction said so: the log above tells which check it was."
+        return
+    yield f"No access restriction said so. {found.words}."
+    for name in found.parameters:
+        place = words.places.parameter(name, service)
+        where = place if place.file else "Postfix's default"
+        yield f"  {name} has a say in it ({where})."
+
+
+def _place(decision: Decision, decisions: Sequence[Decision], words: Words) -> Place:
+    """Where a decision stands; for one in a class without a line of its own, where that stands."""
+    place = words.place(decision)
+    if place.file:
+        return place
+    for outer in decisions:
+        if decision in outer.children:
+            return words.place(outer)
+        if outer.children:
+            place = _place(decision, outer.children, words)
+            if place.file:
+                return place
+    return NOWHERE
+
+
 # -- data
 
 
@@ -121,6 +158,7 @@ def data_of(story: Story, words: Words) -> dict[str, Any]:
     """The story for programs."""
     session, refused = story.session, story.refused
     decision = refused.deciding if refused is not None else None
+    other = cause(refused.replies[-1]) if refused is not None and decision is None else None
     return {
         "client": {"address": session.client, "name": session.name or None},
         "helo": session.helo,
@@ -135,6 +173,8 @@ def data_of(story: Story, words: Words) -> dict[str, Any]:
             "command": refused.command,
             "reply": refused.replies[-1],
             "decision": None if decision is None else _data(decision, words),
+            "cause": None if other is None else other.words,
+            "parameters": [] if other is None else list(other.parameters),
         },
         "session": [
             {

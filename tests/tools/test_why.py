@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 import mta.smtpd.check  # noqa: F401 - registers the restrictions
+from mta.conf.conf import Conf
 from mta.smtpd.check_registry import RESTRICTIONS
 from postlab.why import Session, Story, Words, why
 from postlab.why.circumstances import circumstance
 from postlab.why.meanings import MEANINGS, meaning
+from postlab.why.replies import cause
 from postlab.why.show import data_of, text_of
 
 MAIN_CF = """\
@@ -133,6 +135,76 @@ def test_programs_get_the_same(folder: Path) -> None:
     assert entry["at"] == {"file": f"{folder}/access", "line": 3}
     rcpt = next(e for e in data["session"] if e["command"] == "RCPT TO:<ann@example.org>")
     assert rcpt["log"][0].startswith("NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 554 5.7.9")
+
+
+def test_a_class_without_a_line_of_its_own_stands_where_it_is_named(tmp_path: Path) -> None:
+    settings = (
+        "mydestination = example.org\nsmtpd_sasl_auth_enable = yes\n"
+        "smtpd_sender_login_maps = static:joe\n"
+        "smtpd_sender_restrictions = reject_sender_login_mismatch\n"
+    )
+    (tmp_path / "main.cf").write_text(settings)
+    found = lines(tmp_path, login="ann", recipients=["postmaster@example.org"])
+    assert (
+        "It was reject_authenticated_sender_login_mismatch in reject_sender_login_mismatch, "
+        f"{tmp_path}/main.cf:4."
+    ) in found
+    assert "Here: the client has logged in as ann; the sender is <a@good.test>" in found
+
+
+def test_a_reply_that_comes_of_no_restriction_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text("mydestination = example.org\nsmtpd_enforce_tls = yes\n")
+    found = lines(tmp_path, recipients=["a@example.org"])
+    assert found[-3:] == [
+        "No access restriction said so. The server takes mail only over TLS; the client has to say "
+        "STARTTLS before.",
+        "smtpd_tls_security_level has a say in it (Postfix's default).",
+        f"smtpd_enforce_tls has a say in it ({tmp_path}/main.cf:2).",
+    ]
+    data = data_of(*told(tmp_path, recipients=["a@example.org"]))
+    assert data["refused"]["decision"] is None
+    assert data["refused"]["parameters"] == ["smtpd_tls_security_level", "smtpd_enforce_tls"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "parameter"),
+    [
+        ("530 5.7.0 Must issue a STARTTLS command first", "smtpd_tls_security_level"),
+        ("504 5.5.4 Encryption required for requested authentication mechanism",
+         "smtpd_tls_auth_only"),
+        ("535 5.7.8 Error: authentication failed: x", "smtpd_sasl_type"),
+        ("503 5.5.1 Error: authentication not enabled", "smtpd_sasl_auth_enable"),
+        ("454 4.7.0 TLS not available due to local problem", "smtpd_tls_cert_file"),
+        ("503 5.5.1 Error: send HELO/EHLO first", "smtpd_helo_required"),
+        ("552 5.3.4 Message size exceeds fixed limit", "message_size_limit"),
+        ("552 5.3.4 Error: message file too big", "message_size_limit"),
+        ("452 4.3.1 Insufficient system storage", "queue_minfree"),
+        ("452 4.5.3 Error: too many recipients", "smtpd_recipient_limit"),
+        ("450 4.7.1 Error: too many recipients from 192.0.2.1",
+         "smtpd_client_recipient_rate_limit"),
+        ("450 4.7.1 Error: too much mail from 192.0.2.1", "smtpd_client_message_rate_limit"),
+        ("421 4.7.0 mx Error: too many connections from 192.0.2.1",
+         "smtpd_client_connection_count_limit"),
+        ("421 4.7.0 mx Error: too many errors", "smtpd_hard_error_limit"),
+        ("553 5.6.7 Must declare SMTPUTF8 to send unicode address", "strict_smtputf8"),
+        ("501 5.1.3 Bad recipient address syntax", "strict_rfc821_envelopes"),
+        ("501 5.7.1 DSN support is disabled", "smtpd_discard_ehlo_keywords"),
+        ("502 5.5.1 VRFY command is disabled", "disable_vrfy_command"),
+        ("221 2.7.0 Error: I can break rules, too. Goodbye.", "smtpd_forbidden_commands"),
+        ("451 4.3.0 Error: queue file write error", "smtpd_proxy_filter"),
+        ("554 5.5.1 Error: no valid recipients", ""),
+        ("503 5.5.1 Error: need MAIL command", ""),
+    ],
+)  # fmt: skip
+def test_what_has_a_say_in_a_reply(reply: str, parameter: str) -> None:
+    found = cause(reply)
+    assert found is not None
+    assert (found.parameters or ("",))[0] == parameter
+    assert all(hasattr(Conf, name) for name in found.parameters)
+
+
+def test_a_reply_of_a_kind_that_is_not_known_has_no_cause() -> None:
+    assert cause("550 5.7.1 no") is None
 
 
 INPUTS = {
