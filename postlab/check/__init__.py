@@ -39,6 +39,8 @@ def check_folder(folder: ConfigFolder) -> Findings:
     """Everything that is wrong in a folder, or worth knowing."""
     found = Findings(folder.shown)
     context = Context(folder, found)
+    # What is opened and started is so with what can be read of the configuration.
+    context.machine.main = context.sound_main
     for name, why in folder.unreadable.items():
         file = name if name.startswith("/") else f"{folder.shown}/{name}"
         found.add("warning", "unreadable-file", f"cannot be read: {why}", file=file, name=name)

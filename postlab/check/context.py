@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mta.conf import interfaces
 from mta.conf.conf import PARAMETERS, Conf
 from mta.conf.errors import ConfError
 from mta.conf.main_cf import MainCf, MainEntry, logical_lines
@@ -21,7 +22,21 @@ from postlab.tools import ToolMachine
 _PLACE = re.compile(
     r"(?:\w+ map )?(?P<file>/[^\s,:]+)(?:,|:) line (?P<line>\d+): (?P<text>.*)", re.DOTALL
 )
+#: What else is made of a value.
+TAKEN_APART: dict[str, Callable[[Conf], object]] = {
+    "inet_protocols": lambda conf: conf.protocols,
+    "inet_interfaces": lambda conf: conf.own_interfaces,
+    "proxy_interfaces": lambda conf: conf.proxy_addresses,
+    "mynetworks_style": lambda conf: interfaces.mynetworks(conf, conf.mynetworks_style),
+}
 _LEVEL = re.compile(r"(?P<name>[\w/-]+): (?:(?P<level>warning|error|fatal|panic): )?(?P<text>.*)")
+
+
+def without(main: MainCf, names: Container[str]) -> MainCf:
+    """A configuration without some of its settings."""
+    values = {name: value for name, value in main.values.items() if name not in names}
+    entries = [entry for entry in main.entries if entry.name not in names]
+    return MainCf(path=main.path, values=values, entries=entries)
 
 
 @dataclass
@@ -74,17 +89,29 @@ class Context:
         """The same without the values that Postfix cannot take, so that one mistake does not hide
         the others.
         """
-        main, conf = MainCf(path=self.main.path), self.view()
-        for entry in self.main.entries:
-            parameter = PARAMETERS.get(entry.name)
+        main = self.main
+        while True:
+            bad = self._unusable(main)
+            if not bad:
+                return main
+            main = without(main, bad)
+
+    def _unusable(self, main: MainCf) -> set[str]:
+        """The names of the values that Postfix cannot take."""
+        conf = self.view(main=main)
+        bad = set()
+        for name, value in main.values.items():
+            parameter = PARAMETERS.get(name)
             try:
-                if parameter is not None:
+                if parameter is None:
+                    conf.expand(value)
+                else:
                     conf.evaluate(parameter, own=True)
+                if name in TAKEN_APART:
+                    TAKEN_APART[name](conf)
             except ConfError:
-                continue
-            main.values[entry.name] = self.main.values[entry.name]
-            main.entries.append(entry)
-        return main
+                bad.add(name)
+        return bad
 
     def view(
         self,

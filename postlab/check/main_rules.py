@@ -14,7 +14,7 @@ from mta.conf.postconf.session import Session
 from mta.conf.postconf.terminal import PostconfExit, Terminal
 from mta.conf.postconf.user import flag_unused, register_user
 from mta.util.scalars import split_name_value
-from postlab.check.context import Context, Setting
+from postlab.check.context import TAKEN_APART, Context, Setting
 from postlab.check.history import DROPPED, later_parameter
 
 _UNUSED = re.compile(r"\S+/(main|master)\.cf: unused parameter: ([^=]+)=(.*)", re.DOTALL)
@@ -201,6 +201,9 @@ def _check_value(context: Context, setting: Setting) -> None:
     if parameter is not None:
         conf = context.view(program if program in _PROGRAMS else "", overrides)
         conf.evaluate(parameter, own=True)
+        if name in TAKEN_APART and name != "proxy_interfaces":  # that may need a name service
+            taken = {**overrides, name: setting.value}
+            TAKEN_APART[name](context.view("", taken, context.sound_main))
         return
     conf = context.view("", overrides)
     default = context.service_parameters.get(name)

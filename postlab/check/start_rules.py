@@ -10,7 +10,7 @@ from mta.lib.log import Log
 from mta.master.master import Master
 from mta.master.server import PROGRAMS
 from mta.postfix import Postfix, load_programs
-from postlab.check.context import Context
+from postlab.check.context import Context, without
 from postlab.folder import CONFIG_DIRECTORY
 
 #: What other checks tell better, or what says nothing of the configuration.
@@ -24,24 +24,47 @@ _KNOWN = re.compile(
     r"|restriction class `.*' needs a definition|invalid \"-o"
 )
 
+_NAME = re.compile(r"[a-z0-9_]+")
+
 
 def check_start(context: Context) -> None:
     """Starts each service once, and takes down what it has to say."""
     load_programs()
     system = context.machine.system
     log = context.machine.machine.log
-    start = len(log)
     main = context.sound_main
-    conf = context.view("master", main=main)
-    conf.warn = Log(system, "postfix/master", 1).warning
+    while True:
+        start = len(log)
+        conf = context.view("master", main=main)
+        conf.warn = Log(system, "postfix/master", 1).warning
+        try:
+            conf.check_set()
+        except ConfError as error:
+            Log(system, "postfix/master", 1).info(f"fatal: {error.text}")
+            _tell(context, start, None)
+            named = set(_NAME.findall(error.text)).intersection(main.values)
+            if not named:
+                return
+            # Without what it died of it may have more to say.
+            main = without(main, named)
+        else:
+            break
     try:
-        conf.check_set()
-    except ConfError as error:
-        conf.warn = lambda _: None
-        Log(system, "postfix/master", 1).info(f"fatal: {error.text}")
-        _tell(context, start, None)
-        return
-    Postfix(system, CONFIG_DIRECTORY)._make_directories(conf)
+        Postfix(system, CONFIG_DIRECTORY)._make_directories(conf)
+    except ValueError:
+        what = f"queue_directory: {conf.queue_directory} is no absolute path"
+        context.found.add(
+            "error",
+            "bad-value",
+            what,
+            file=context.main_file,
+            line=context.line_of("queue_directory"),
+            name="queue_directory",
+        )
+        main = without(main, {"queue_directory"})
+        conf = context.view("master", main=main)
+    except OSError:
+        pass
     _tell(context, start, None)
     master = Master(system, main, context.entries, conf)
     _start_all(context, master)
