@@ -72,6 +72,10 @@ _ESCAPED = b'".;\\()@$'
 _SEARCH = re.compile(r"^(?:search|domain)\s+(.*)$", re.MULTILINE)
 
 _FILTER = "dns reply filter"
+#: In the cache of a process that logs its lookups (``-v``).
+VERBOSE = "dns verbose"
+_TYPE_NAMES = {number: name for name, number in TYPES.items()}
+_SYSTEM_USE_DNSSEC = 1 << 23  #: in the system's own mask
 
 
 class DnsRR(NamedTuple):
@@ -156,6 +160,7 @@ def dns_lookup(
     asked = name
     number = TYPES[rrtype]
     secure = True
+    verbose = VERBOSE in process.cache
     for _ in range(_MAX_CHAIN):
         if flags & (RES_DEFNAMES | RES_DNSRCH):
             reply = yield from _search(process, name, number, flags)
@@ -163,6 +168,9 @@ def dns_lookup(
             reply = yield from stub_resolver(process).query(
                 name, number, bool(flags & RES_USE_DNSSEC)
             )
+        if verbose:
+            text = "OK" if reply.status == OK else DNS_STRERROR[reply.status]
+            process.log.info(f"dns_query: {name} ({rrtype}): {text}")
         if reply.status != OK:
             why = (
                 "Host or domain name not found. Name service error for "
@@ -171,6 +179,8 @@ def dns_lookup(
             status = _STATUS.get(reply.status, DNS_RETRY)
             return DnsResult(status, [], why=why, rcode=reply.rcode)
         answer = _Answer(process.log, asked, name, rrtype, number, secure)
+        if verbose:
+            answer.tell(reply)
         status = answer.read(reply, want_records)
         if status == DNS_OK:
             if _FILTER in process.cache:
@@ -185,6 +195,8 @@ def dns_lookup(
                 "Malformed or unexpected name server reply"
             )
             return DnsResult(status, [], answer.fqdn, why, reply.rcode)
+        if verbose:
+            process.log.info(f"dns_lookup: {name} aliased to {answer.cname}")
         secure = answer.secure
         if not secure:
             flags &= ~RES_USE_DNSSEC
@@ -228,6 +240,8 @@ def dns_lookup_v(
     why = fqdn = ""
     records: list[DnsRR] = []
     for index, rrtype in enumerate(types):
+        if VERBOSE in process.cache:
+            process.log.info(f"lookup {name} type {rrtype} flags {_shown_flags(flags)}")
         result = yield from dns_lookup(process, name, rrtype, flags, want_records)
         records += result.records
         why = result.why or why
@@ -241,6 +255,11 @@ def dns_lookup_v(
     elif best.status != DNS_OK:
         why = best.why
     return DnsResult(best.status, records, fqdn, why, best.rcode)
+
+
+def _shown_flags(flags: int) -> int:
+    """The mask as the system's resolver has it."""
+    return _SYSTEM_USE_DNSSEC if flags & RES_USE_DNSSEC else 0
 
 
 def _stops(status: int, rrtype: str, stop: int) -> bool:
@@ -324,6 +343,12 @@ class _Answer:
         self.cname = ""
         self.records: list[DnsRR] = []
 
+    def tell(self, reply: DnsReply) -> None:
+        """Logs what is in the answer."""
+        for rr in reply.answers:
+            kind = _TYPE_NAMES.get(rr.rtype, f"{rr.rtype}")
+            self.log.info(f"dns_get_answer: type {kind} for {_text(rr.rname.label)}")
+
     def read(self, reply: DnsReply, want_records: bool) -> int:
         """Takes the records that matter; DNS_*, or _DNS_RECURSE where there is only an alias."""
         found = 0
@@ -350,9 +375,7 @@ class _Answer:
                     continue
                 found += 1
                 ad = self.secure and reply.ad
-                self.records.append(
-                    DnsRR(self.asked, rname, self.rrtype, rr.ttl, pref, data, ad)
-                )
+                self.records.append(DnsRR(self.asked, rname, self.rrtype, rr.ttl, pref, data, ad))
             elif rr.rtype == _CNAME:
                 self.cname = _text(rr.rdata.label.label)
                 if not self._valid(self.cname, "resource data", rr.rtype):

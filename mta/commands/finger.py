@@ -14,8 +14,10 @@ from mta.commands.finger_hosts import (
     connect_inet,
     connect_unix,
     parse_destination,
+    say,
 )
 from mta.commands.posttls_finger import Options, usage
+from mta.dns_lookup import VERBOSE
 from mta.lib.smtp_stream import SmtpEof, SmtpError, SmtpStream
 from mta.tls.client import TlsClientEngine, TlsClientProps, TlsClientStart, tls_client_init
 from mta.tls.dane import Dane, dane_support, load_trustfile
@@ -42,6 +44,7 @@ from mta.tls.levels import (
 from mta.tls.scache import MemoryCache
 from mta.tls.verify import name_oneline
 from mta.util.name_mask import NameMaskError, name_mask
+from mta.util.scalars import split
 from mta.wire.text import to_bytes, to_text
 
 if TYPE_CHECKING:
@@ -78,13 +81,19 @@ class Finger:
         except NameMaskError as error:
             log.fatal(error.args[0])
         if options.verbose:
-            log.warning("verbose logging is not implemented: -v")
+            process.cache[VERBOSE] = True
+            if options.verbose > 1:
+                log.warning("more verbose logging is not implemented: -v -v")
+        self._tell_mask(options.lookup)
         self._hosts = Hosts(process, lookup, options.preference.lower())
         self._cache = MemoryCache(process, options.delay >= 0)
         self._mask = tls_log_mask(log, "-L option", options.log)
+        self._tell_mask(options.log)
         self._level = TLS_LEV_DANE
         self._engine: TlsClientEngine | None = None
         self._start_tls_engine()
+        self._tell_mask(process.conf.inet_protocols)
+        self._tell_interfaces()
         self._dane: Dane | None = None  #: fingerprints and trust anchors of the command line
         self._match: list[str] | None = None
         self._read_anchors()
@@ -109,6 +118,7 @@ class Finger:
                 if options.wrapper:
                     log.fatal("SSL wrapper mode requires that TLS not be disabled")
                 return
+        self._tell_mask(options.log)
         props = TlsClientProps(
             log_param="-L option",
             log_level=options.log,
@@ -127,6 +137,19 @@ class Finger:
         if dane_based(self._level) and not dane_support(self._process).available:
             log.warning('DANE TLS support is not available, resorting to "secure"')
             self._level = TLS_LEV_SECURE
+
+    def _tell_mask(self, names: str) -> None:
+        for name in split(names):
+            say(self._process, f"name_mask: {name}")
+
+    def _tell_interfaces(self) -> None:
+        own = [interface.address for interface in self._process.conf.own_interfaces]
+        for kind, count in (
+            ("IPv4", sum(":" not in address for address in own)),
+            ("IPv6", sum(":" in address for address in own)),
+        ):
+            if count:
+                say(self._process, f"inet_addr_local: configured {count} {kind} addresses")
 
     def _read_anchors(self) -> None:
         if not self._options.anchors or self._level not in (TLS_LEV_SECURE, TLS_LEV_VERIFY):
@@ -251,6 +274,8 @@ class Finger:
         if dane is None:
             return TLS_LEV_INVALID
         if dane.missing or dane.unusable or level == TLS_LEV_DANE_ONLY:
+            kind = "usable " if dane.unusable else ""
+            say(self._process, f'no {kind}TLSA records found, resorting to "secure"')
             return TLS_LEV_SECURE
         names = (mx.rname, mx.qname) if mx is not None else ()
         self._match = [dane.base_domain, *dict.fromkeys(names)]
@@ -286,6 +311,7 @@ class Finger:
 
     def _setup(self, timeout: int) -> None:
         assert self._stream is not None
+        say(self._process, f"smtp_stream_setup: maxtime={timeout} enable_deadline=1")
         self._stream.setup(timeout, True)
 
     def _greeting(self) -> Wait[None]:

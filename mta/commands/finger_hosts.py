@@ -11,6 +11,7 @@ from mta.dns_lookup import (
     DNS_NULLMX,
     DNS_OK,
     RES_USE_DNSSEC,
+    VERBOSE,
     DnsRR,
     dns_lookup,
     dns_lookup_v,
@@ -32,8 +33,15 @@ HOST_FLAG_NATIVE = 1 << 1
 
 _SERVICES = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24}
 _UNIX_PATH_MAX = 108
+_SEGMENT = 1448  #: of TCP, on an Ethernet
 _FIRST = {"ipv6": "AAAA", "ipv4": "A", "any": ""}
 _MX_STATUS = {DNS_INVAL: "5.4.4", DNS_NULLMX: "5.1.0", DNS_FAIL: "5.4.3"}
+
+
+def say(process: Process, text: str) -> None:
+    """A line of the log with ``-v``."""
+    if VERBOSE in process.cache:
+        process.log.info(text)
 
 
 class Hosts:
@@ -94,6 +102,7 @@ class Hosts:
 
     def _one(self, host: str, flags: int, pref: int) -> Wait[list[DnsRR]]:
         """The addresses of one host."""
+        say(self.process, f"addr_one: host {host}")
         kinds = [name for family, name in ((4, "A"), (6, "AAAA")) if family in self._families]
         kind = "AAAA" if ":" in host else "A"
         if valid_hostaddr(host) and kind in kinds:
@@ -126,6 +135,7 @@ class Hosts:
 
 def parse_destination(process: Process, text: str, default: str) -> tuple[str, int]:
     """Host and port of a destination.  What cannot be understood is fatal."""
+    say(process, f"parse_destination: {text} {default}")
     try:
         host, service = host_port(text, None, default, bool(process.conf.smtputf8_enable))
     except HostPortError as error:
@@ -145,13 +155,18 @@ def connect_unix(process: Process, path: str, timeout: float) -> Wait[Stream | s
         return f"unix-domain name too long: {path}"
     full = path if path.startswith("/") else f"/{path}"
     where = f"{process.conf.myhostname}[{path}]"
+    say(process, f"connect_unix: trying: {path}...")
     return (yield from _connect(process, Unix(full), timeout, where))
 
 
 def connect_inet(process: Process, rr: DnsRR, port: int, timeout: float) -> Wait[Stream | str]:
     """A connection to a server, or why there is none."""
     where = f"{rr.qname}[{rr.data}]:{port}"
-    return (yield from _connect(process, Inet(rr.data, port), timeout, where))
+    say(process, f"connect_addr: trying: {rr.qname}[{rr.data}] port {port}...")
+    found = yield from _connect(process, Inet(rr.data, port), timeout, where)
+    if not isinstance(found, str):
+        say(process, f"vstream_tweak_tcp: TCP_MAXSEG {_SEGMENT}")
+    return found
 
 
 def _connect(process: Process, remote: Endpoint, timeout: float, where: str) -> Wait[Stream | str]:

@@ -29,6 +29,7 @@ DESCRIPTION
     -S             speaks LMTP
     -t time        limit for the connection and the greeting, in seconds (30)
     -T time        limit for each command (30)
+    -v             tells more of what the libraries do
     -w             TLS from the first byte on
 
     Arguments after the destination are fingerprints (level ``fingerprint``) or names (levels
@@ -87,7 +88,7 @@ class Options:
     connect_timeout: int = 30
     timeout: int = 30
     wrapper: bool = False
-    verbose: bool = False
+    verbose: int = 0
 
 
 @command("posttls-finger")
@@ -151,6 +152,10 @@ def _on(name: str) -> Callable[[Options, str], None]:
     return lambda options, _: setattr(options, name, True)
 
 
+def _more(options: Options, _: str) -> None:
+    options.verbose += 1
+
+
 def _certificate(options: Options, value: str) -> None:
     options.cert_file = value
     options.key_file = options.key_file or value
@@ -182,7 +187,7 @@ _TAKE: dict[str, Callable[[Options, str], None]] = {
     "S": _on("lmtp"),
     "t": _number("connect_timeout"),
     "T": _number("timeout"),
-    "v": _on("verbose"),
+    "v": _more,
     "w": _on("wrapper"),
 }
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from mta.dns_lookup import DNS_NOTFOUND, DNS_OK, RES_USE_DNSSEC, DnsRR, dns_lookup
+from mta.dns_lookup import DNS_NOTFOUND, DNS_OK, RES_USE_DNSSEC, VERBOSE, DnsRR, dns_lookup
 from mta.system import Wait
 from mta.tls.certkey import read_file
 from mta.tls.fprint import digest_size, tls_cert_fprint, tls_data_fprint, tls_pkey_fprint
@@ -260,8 +260,12 @@ class DaneSupport:
     def _host(self, host: str, port: int) -> Wait[Dane]:
         name = f"_{port}._tcp.{host}"
         dane = self._cache.get(name)
+        known = "leave existing" if next(reversed(self._cache), "") == name else "move existing"
         if dane is None:
+            known = "install"
             dane = self._cache[name] = yield from self._lookup(name)
+        if VERBOSE in self.process.cache:
+            self.process.log.info(f"ctable_locate: {known} entry key {name}")
         if self.process.now() // 1_000_000 > dane.expires:  # a lookup that failed is repeated
             dane = self._cache[name] = yield from self._lookup(name)
         dane.base_domain = host

@@ -187,3 +187,50 @@ def test_protocols_and_grades(arguments: str, version: str) -> None:
 
 def test_parameters_may_have_other_values() -> None:
     assert "> EHLO other.test\n" in finger("-o myhostname=other.test a.test")[1]
+
+
+def test_more_is_told_of_what_libraries_do() -> None:
+    lab = Lab().mta("")
+    lab.peer("a.test", tls=TlsSpec())
+    lab.dns("cname.test. IN CNAME a.test.")
+    told = lab.command("posttls-finger -v -c -l dane -L summary cname.test")
+    lab.run()
+    lines = [
+        line
+        for line in re.sub(r"(?m)^posttls-finger: ", "", told.output).split("\n")
+        if " TLS connection " not in line
+    ]
+    assert lines == [
+        "name_mask: dns",
+        "name_mask: summary",
+        "name_mask: summary",
+        "name_mask: ipv4",
+        "inet_addr_local: configured 2 IPv4 addresses",
+        "parse_destination: cname.test smtp",
+        "dns_query: cname.test (MX): OK",
+        "dns_get_answer: type CNAME for cname.test",
+        "dns_lookup: cname.test aliased to a.test",
+        "dns_query: a.test (MX): Host found but no data record of requested type",
+        "addr_one: host cname.test",
+        "lookup cname.test type A flags 8388608",
+        "dns_query: cname.test (A): OK",
+        "dns_get_answer: type CNAME for cname.test",
+        "dns_get_answer: type A for a.test",
+        "dns_query: cname.test (CNAME): OK",
+        "dns_get_answer: type CNAME for cname.test",
+        'no TLSA records found, resorting to "secure"',
+        "connect_addr: trying: cname.test[203.0.113.10] port 25...",
+        "vstream_tweak_tcp: TCP_MAXSEG 1448",
+        "smtp_stream_setup: maxtime=30 enable_deadline=1",
+        "smtp_stream_setup: maxtime=30 enable_deadline=1",
+        "certificate verification failed for cname.test[203.0.113.10]:25: "
+        "untrusted issuer /CN=Test Root",
+        "smtp_stream_setup: maxtime=30 enable_deadline=1",
+        "",
+    ]
+
+
+def test_still_more_is_not_there_and_says_so() -> None:
+    assert finger("-vv -l none a.test")[1].startswith(
+        "warning: more verbose logging is not implemented: -v -v\n"
+    )
