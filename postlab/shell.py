@@ -1,98 +1,132 @@
-"""The little of a shell that administrators' commands need: words, quotes, ``;``, ``&&``, ``||``.
+"""The shell of administrators' commands: a line of a scenario's ``commands`` never runs on the real
+machine.
 
-A command line of a scenario never runs on the real machine: its commands are those of the mail
-system, and the few of the shell's own that make sense in a world without files of the user's.
+Lists, pipelines, quotes, variables, ``$?`` and output to /dev/null are a shell's; its commands are
+those of the mail system, and the few others that one looks at things with
+(:mod:`postlab.shell_programs`).  What is not simulated says so.
 """
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable, Sequence
 
 from mta.system import System, Wait
+from postlab.shell_programs import PROGRAMS, USUAL
+from sim.shell import NOT_FOUND, ShellError, Simple, split_script
+from sim.shell_words import ParameterError, shell_words
 
 Result = tuple[int, str]
 
-#: Runs one command of the mail system: words → exit status and output.
-Run = Callable[[list[str]], Wait[Result]]
+#: Runs a command of the mail system: words and standard input → exit status and output, or None
+#: where it has no such command.
+Run = Callable[[list[str], bytes], Wait[Result | None]]
 
-#: The exit status for a command that does not exist.
-NOT_FOUND = 127
-
-_OPERATORS = (";", "&&", "||")
+#: What the shell calls itself.
+NAME = "/bin/sh"
 _DIRECTORIES = ("/usr/sbin/", "/usr/bin/", "/bin/", "/sbin/")
-
-
-class ShellError(Exception):
-    """A command line that this shell does not understand."""
-
-
-def parse(line: str) -> list[tuple[str, list[str]]]:
-    """(operator before it, words) of each command of a line.  Raises ShellError."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    commands: list[tuple[str, list[str]]] = []
-    operator, words = ";", list[str]()
-    try:
-        tokens = list(lexer)
-    except ValueError as error:
-        raise ShellError(f"Syntax error: {error}") from error
-    for token in tokens:
-        if token in _OPERATORS:
-            if words:
-                commands.append((operator, words))
-            elif token != ";":
-                raise ShellError(f'Syntax error: "{token}" unexpected')
-            operator, words = token, []
-        elif token and set(token) <= set("();<>|&"):
-            raise ShellError(f"{token!r} is not simulated; only ; && and || are")
-        else:
-            words.append(token)
-    if words:
-        commands.append((operator, words))
-    elif operator != ";":
-        raise ShellError("Syntax error: end of line unexpected")
-    return commands
+_ENVIRONMENT = {
+    "HOME": "/",
+    "LANG": "C",
+    "LOGNAME": "root",
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "TZ": "UTC",
+    "USER": "root",
+}
+_STATUS = re.compile(r"(?P<kept>'[^']*'|\\.)|\$\?", re.DOTALL)
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL | re.ASCII)
+_NOTHING = ("cd", "umask", ":", "export", "set", "wait")
 
 
 def run(line: str, system: System, command: Run) -> Wait[Result]:
     """Runs a line; the exit status of its last command, and all output."""
-    try:
-        commands = parse(line)
-    except ShellError as error:
-        return 2, f"sh: 1: {error}\n"
-    status, output = 0, ""
-    for operator, words in commands:
-        if (operator == "&&" and status) or (operator == "||" and not status):
-            continue
-        status, said = yield from _one(words, system, command)
-        output += said
-    return status, output
+    shell = _Shell(system, command)
+    yield from shell.execute(line)
+    return shell.status, shell.output
 
 
-def _one(words: list[str], system: System, command: Run) -> Wait[Result]:
-    name = program(words)
-    if name in ("true", ":"):
+class _Shell:
+    """One run of a script."""
+
+    def __init__(self, system: System, command: Run, name: str = NAME) -> None:
+        self.system = system
+        self.command = command
+        self.name = name
+        self.env = dict(_ENVIRONMENT)
+        self.status = 0
+        self.output = ""
+        self.ended = False
+
+    def complain(self, what: str, status: int = 2) -> None:
+        """The shell itself has something to say."""
+        self.output += f"{self.name}: 1: {what}\n"
+        self.status = status
+
+    def execute(self, script: str) -> Wait[None]:
+        """Runs a script."""
+        try:
+            commands = split_script(script)
+        except ShellError as error:
+            self.complain(error.args[0])
+            return
+        at = 0
+        while at < len(commands) and not self.ended:
+            end = at + 1
+            while end < len(commands) and commands[end].operator == "|":
+                end += 1
+            operator = commands[at].operator
+            if operator == ";" or (operator == "&&") == (self.status == 0):
+                try:
+                    yield from self._pipeline(commands[at:end])
+                except ParameterError as error:
+                    self.complain(error.args[0])
+                    return
+            at = end
+
+    def _pipeline(self, commands: list[Simple]) -> Wait[None]:
+        data = ""
+        for simple in commands:
+            text = _STATUS.sub(lambda m: m["kept"] or str(self.status), simple.text)
+            words = list(shell_words(text, self.env))
+            while words and (match := _ASSIGNMENT.fullmatch(words[0])):
+                self.env[match[1]] = match[2]
+                del words[0]
+            self.status, said = (yield from self._one(words, data)) if words else (0, "")
+            data = "" if simple.silent else said
+        self.output += data
+
+    def _one(self, words: list[str], stdin: str) -> Wait[Result]:
+        name = program(words)
+        if name in _NOTHING:
+            return 0, ""
+        if name == "exit":
+            self.ended = True
+            return (int(words[1]) & 0xFF if words[1:] and words[1].isdigit() else self.status), ""
+        if name == "sleep":
+            return (yield from self._sleep(words))
+        if name == "sh" and words[1:2] == ["-c"] and len(words) > 2:
+            inner = _Shell(self.system, self.command, "sh")
+            yield from inner.execute(words[2])
+            return inner.status, inner.output
+        data = stdin.encode("utf-8", "surrogateescape")
+        result = yield from self.command([name, *words[1:]], data)
+        if result is not None:
+            return result
+        made = PROGRAMS.get(name)
+        if made is not None:
+            return made(words[1:], stdin, self.system.files)
+        what = f"not simulated: {name}" if name in USUAL else f"{words[0]}: not found"
+        return NOT_FOUND, f"{self.name}: 1: {what}\n"
+
+    def _sleep(self, words: list[str]) -> Wait[Result]:
+        from postlab.model import seconds
+
+        try:
+            total = sum(seconds(word) for word in words[1:])
+        except ValueError:
+            return 1, f"sleep: invalid time interval '{words[-1]}'\n"
+        yield self.system.sleep(total)
         return 0, ""
-    if name == "false":
-        return 1, ""
-    if name == "echo":
-        return 0, " ".join(words[1:]) + "\n"
-    if name == "sleep":
-        return (yield from _sleep(words, system))
-    return (yield from command([name, *words[1:]]))
-
-
-def _sleep(words: list[str], system: System) -> Wait[Result]:
-    from postlab.model import seconds
-
-    try:
-        total = sum(seconds(word) for word in words[1:])
-    except ValueError:
-        return 1, f"sleep: invalid time interval '{words[-1]}'\n"
-    yield system.sleep(total)
-    return 0, ""
 
 
 def program(words: Sequence[str]) -> str:

@@ -55,6 +55,8 @@ _PRIVATE_QUEUES = (
     "saved", "trace",
 )  # fmt: skip
 _NOT_IMPLEMENTED = "not implemented"
+_NOT_FOUND = re.compile(r"\S+: 1: (\S+): not found")
+_NOT_SIMULATED = re.compile(r"\S+: .*\bnot simulated\b")
 _MISSING_DAEMON = re.compile(r"fatal: master_spawn: exec /usr/libexec/postfix/(\S+): No such .*")
 _DAEMONS_OF_3_0 = frozenset({
     "anvil", "bounce", "cleanup", "discard", "dnsblog", "error", "flush", "lmtp", "local", "oqmgr",
@@ -434,11 +436,15 @@ class Stage:
 
     def quiet_command(self, line: str) -> CommandResult:
         """The administrator runs a command that is not part of the outcome."""
+        from mta.commands.command import COMMANDS
+
         postfix = self.postfix
         assert postfix is not None
 
-        def run(words: list[str]) -> Wait[tuple[int, str]]:
-            return (yield from postfix.command(words, "root"))
+        def run(words: list[str], stdin: bytes) -> Wait[tuple[int, str] | None]:
+            if words[0] not in COMMANDS:
+                return None
+            return (yield from postfix.command(words, "root", stdin))
 
         status, output = self.perform(shell.run(line, self.system, run), line)
         return CommandResult(line.strip(), status, output)
@@ -457,9 +463,12 @@ class Stage:
                     continue
                 found.append(f"{missing[1]}(8) is not implemented")
         for result in self.results:
-            name = result.command.split()[0] if result.command else ""
-            if result.exit == shell.NOT_FOUND and name in _COMMANDS_OF_3_0:
-                found.append(f"{name}(1) is not implemented")
+            for text in result.output.splitlines():
+                if _NOT_SIMULATED.match(text):
+                    found.append(text)
+                elif missing := _NOT_FOUND.fullmatch(text):
+                    name = shell.program([missing[1]])
+                    found += [f"{name}(1) is not implemented"] if name in _COMMANDS_OF_3_0 else []
         return list(dict.fromkeys(found))
 
     def unheeded(self) -> list[str]:
