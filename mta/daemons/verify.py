@@ -14,7 +14,7 @@ CONFIGURATION PARAMETERS
     address_verify_positive_expire_time, address_verify_positive_refresh_time,
     address_verify_negative_cache, address_verify_negative_expire_time,
     address_verify_negative_refresh_time, address_verify_cache_cleanup_interval,
-    cleanup_service_name
+    cleanup_service_name, max_idle
 """
 
 from __future__ import annotations
