@@ -107,6 +107,8 @@ class Scan:
 
     def next(self) -> str | None:
         """The next queue id, or None at the end."""
+        if self.ids is None:
+            return None
         if self.ids:
             return self.ids.pop()
         self.ids = None
