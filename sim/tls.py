@@ -168,6 +168,7 @@ def _new_context(spec: TlsSpec, server: bool, pem: bytes) -> SSL.Context:
         ciphers = _ANONYMOUS
     context.set_cipher_list(spec.ciphers.encode() if spec.ciphers else ciphers)
     if server:
+        context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
         context.set_session_id(b"peer")
     if pem:
         key, leaf, *chain = _loaded(pem)
