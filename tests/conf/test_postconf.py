@@ -283,3 +283,10 @@ def test_a_fatal_error_comes_instead_of_what_was_held_back() -> None:
 def test_the_first_argument_of_a_command_loses_its_braces() -> None:
     shown = show("-M", master="x unix - n n - - pipe {a b} {c d}\n")
     assert shown.rstrip().endswith("pipe a b {c d}")
+
+
+def test_verbose_says_what_makes_a_setting_known() -> None:
+    lines = show("-v", "mine").splitlines()
+    assert "postconf: $mine in main.cf validates mine=value in main.cf" in lines
+    assert "postconf: $mine in main.cf validates mine=value in master.cf:smtp/inet" in lines
+    assert "postconf: mynetworks_core: 127.0.0.0/8 [::1]/128 " in lines

@@ -109,6 +109,7 @@ class _Command:
         self.map_types = map_types
         self.classes = Kind.ALL
         self.overrides: list[str] = []
+        self.verbose = False
 
     def run(self, arguments: list[str]) -> None:
         """Parses the command line and does what it says."""
@@ -120,6 +121,8 @@ class _Command:
         if options.intersection("pMFP") and names and "=" in names[0]:
             options.add("e")
         self.check()
+        if self.verbose:
+            options.add("v")
         if "e" in options and not names:
             session.terminal.fatal("-e requires name=value argument")
         if options.intersection("bt"):
@@ -190,7 +193,9 @@ class _Command:
             except NameMaskError as error:
                 session.terminal.fatal(error.args[0])
             self.classes = Kind(mask)
-        elif letter != "v":
+        elif letter == "v":
+            self.verbose = True
+        else:
             if letter in "bt" and session.options.intersection("bt"):
                 session.terminal.fatal("specify one of -b and -t")
             session.options.add(letter)

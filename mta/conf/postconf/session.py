@@ -17,6 +17,7 @@ from mta.conf.postconf.entries import Entry, EntryError, parse_entry
 from mta.conf.postconf.terminal import Terminal
 from mta.conf.services import SERVICE_PARAMETERS
 from mta.util.mac_expand import Lookup, MacError, mac_expand
+from mta.util.scalars import split
 
 #: Where the configuration is when no option says otherwise.
 CONFIG_DIRECTORY = "/etc/postfix"
@@ -233,9 +234,25 @@ class Session:
         conf = Conf({}, host=self.host, warn=self.terminal.warning)
         vars(conf).update(values)
         try:
-            return interfaces.mynetworks(conf, values["mynetworks_style"])
+            networks = interfaces.mynetworks(conf, values["mynetworks_style"])
         except ConfError as error:
             self.terminal.fatal(error.text)
+        if "v" in self.options:
+            self._tell_networks(conf, values, networks)
+        return networks
+
+    def _tell_networks(self, conf: Conf, values: dict[str, str], networks: str) -> None:
+        """What ``-v`` says of the way to them."""
+        say = self.terminal.message
+        for word in (*split(values["inet_protocols"], ", \t\r\n"), values["mynetworks_style"]):
+            say(f"name_mask: {word}")
+        for version in conf.protocols:
+            count = sum((":" in i.address) == (version == 6) for i in conf.host.interfaces)
+            if count:
+                say(f"inet_addr_local: configured {count} IPv{version} addresses")
+        for network in networks.split():
+            say(f"been_here: {network}: 0")
+        say(f"mynetworks_core: {networks}")
 
     def lookup(self, name: str, scope: Entry | None, defaults: bool, set_only: bool) -> str | None:
         """The value of a parameter: of an entry's ``-o``, of ``main.cf``, or the default."""

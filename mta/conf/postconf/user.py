@@ -114,21 +114,34 @@ class _Registrar:
         """A name that is referred to; it becomes known where it is set."""
         session = self.session
         found = False
+        user = "main.cf" if scope is None else f"master.cf:{scope.space}"
         if scope is not None and scope.params is not None and name in scope.params:
             found = True
-            scope.valid.add(name)
+            self.validate(scope, name, user)
         elif name in session.settings:
             found = True
             if name not in session.table:
                 session.table[name] = Node(kind, lambda: "")
+                self.tell(name, user, "main.cf")
         if scope is None:
             for entry in session.entries:
                 if entry.params is not None and name in entry.params:
                     found = True
-                    entry.valid.add(name)
+                    self.validate(entry, name, user)
         if not found and Kind.DBMS not in kind and name not in session.table:
             source = "main.cf" if scope is None else "master.cf"
             session.terminal.warning(f"{session.directory}/{source}: undefined parameter: {name}")
+
+    def validate(self, entry: Entry, name: str, user: str) -> None:
+        """A name that an entry sets is referred to."""
+        if name not in entry.valid:
+            entry.valid.add(name)
+            self.tell(name, user, f"master.cf:{entry.space}")
+
+    def tell(self, name: str, user: str, place: str) -> None:
+        """Says, with ``-v``, what makes a setting known."""
+        if "v" in self.session.options:
+            self.session.terminal.message(f"${name} in {user} validates {name}=value in {place}")
 
     def scan_tables(self, text: str, scope: Entry | None) -> None:
         """The old-style tables in a value."""
