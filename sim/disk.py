@@ -70,9 +70,15 @@ class Directory:
             self._sorted = sorted(self.entries)
         return self._sorted.copy()
 
+    def newest(self) -> list[str]:
+        """The names, what was put here last comes first."""
+        return list(reversed(self.entries))
+
     def put(self, name: str, entry: Entry) -> None:
         """Adds or replaces an entry."""
-        if name not in self.entries and self._sorted is not None:
+        if name in self.entries:
+            del self.entries[name]  # the new one is the last
+        elif self._sorted is not None:
             insort(self._sorted, name)
         self.entries[name] = entry
         if self.watchers:
@@ -345,6 +351,13 @@ class Disk:
         if directory is None:
             raise failure(errno.ENOTDIR if self.exists(path) else errno.ENOENT, path)
         return directory.names()
+
+    def scan(self, path: str) -> list[str]:
+        """The names in a directory, the newest first."""
+        directory = self._directory(path)
+        if directory is None:
+            raise failure(errno.ENOTDIR if self.exists(path) else errno.ENOENT, path)
+        return directory.newest()
 
     def mkdir(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Makes a directory with its parents; quiet where it exists.  Parents are root's."""

@@ -106,7 +106,7 @@ class Pickup(Program):
         removed = True
         while removed:
             removed = False
-            for name in files.list(directory):
+            for name in files.scan(directory):
                 if not mail_queue_id_ok(name):
                     continue
                 path = f"{directory}/{name}"

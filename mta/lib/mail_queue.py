@@ -208,7 +208,7 @@ class MailQueue:
         files.mkdir(path.rpartition("/")[0], 0o700, uid, gid)
 
     def ids(self, files: Files, queue: str) -> list[str]:
-        """The queue ids in a queue, in the order of the directories' names (scan_dir)."""
+        """The queue ids in a queue, in the order of the directories: newest first (scan_dir)."""
         found: list[str] = []
         _collect(files, f"{self.directory}/{queue}", found)
         return found
@@ -217,7 +217,7 @@ class MailQueue:
 def _collect(files: Files, directory: str, found: list[str]) -> None:
     """Adds the queue ids in a directory, and in those below it."""
     try:
-        names = files.list(directory)
+        names = files.scan(directory)
     except FileNotFoundError:
         return
     for name in names:

@@ -54,3 +54,22 @@ def test_clients_wait_when_the_queue_manager_has_no_tokens_left(
 
 def test_all_mail_is_taken_up_when_there_is_room_again() -> None:
     assert len(waits("qmgr_message_active_limit = 2")) == 7
+
+
+def test_the_newest_deferred_message_is_tried_first() -> None:
+    lab = Lab(seed=1)
+    lab.mta(
+        "mydestination = example.org\nmynetworks = 192.0.2.0/24\n"
+        "initial_destination_concurrency = 1\n"
+    )
+    lab.peer("mx.dead.test", mx_for=["dead.test"], state="refuse")
+    for number in range(3):
+        client = lab.client("192.0.2.30").say("EHLO pc")
+        client.mail("a@example.org", f"m{number}@dead.test").quit()
+    lab.settle()
+    before = len(list(lab.log))
+    lab.command("postqueue -f")
+    lines = [str(line) for line in lab.log][before:]
+    tried = [line for line in lines if "status=deferred (connect to" in line]
+    assert len(tried) == 1 and "to=<m2@dead.test>" in tried[0]
+    assert sum("delivery temporarily suspended" in line for line in lines) == 2

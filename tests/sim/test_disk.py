@@ -85,6 +85,19 @@ def test_a_directory_moves_with_all_that_is_in_it(disk: Disk) -> None:
     assert disk.open("/moved/sub").path == "/moved/sub"
 
 
+def test_a_scan_shows_what_came_last_first(disk: Disk) -> None:
+    for name in ("b", "a", "c"):
+        disk.write(f"/q/incoming/{name}", b"")
+    assert disk.scan("/q/incoming") == ["c", "a", "b"]
+    disk.rename("/q/incoming/a", "/q/active/a")
+    disk.rename("/q/active/a", "/q/incoming/a")
+    assert disk.scan("/q/incoming") == ["a", "c", "b"]
+    disk.rename("/q/incoming/c", "/q/incoming/b")
+    assert disk.scan("/q/incoming") == ["b", "a"]
+    with pytest.raises(OSError, match="Not a directory"):
+        disk.scan("/q/incoming/a")
+
+
 def test_names_are_sorted_whatever_happens_to_them(disk: Disk) -> None:
     names = [f"{(n * 7919) % 1009:04}" for n in range(1009)]
     for count, name in enumerate(names):
