@@ -48,6 +48,8 @@ _MANY_LINES = 50_000
 _FEW = 5
 #: Configuration files look as if they had been there for an hour.
 _OLD = 3600 * SECOND
+#: Where in its second a run starts.
+_EARLIEST, _LATEST = 3 * SECOND // 10, SECOND // 2
 
 QUEUE_DIRECTORY = "/var/spool/postfix"
 _PRIVATE_QUEUES = (
@@ -88,7 +90,9 @@ class Stage:
         the scenario's ``main.cf`` and ``master.cf``.
 
         ``start`` is the first moment (microseconds since the epoch).  Without, the seed chooses one
-        in the first second of a Monday morning, so that another seed gives other queue ids.
+        in the first second of a Monday morning, so that another seed gives other queue ids.  Near
+        the middle of a second: what comes within half a second of the start is still in that second
+        (which is most likely), and what comes later is not.
 
         Raises Unsupported where the scenario asks for what this version cannot do.
         """
@@ -97,7 +101,7 @@ class Stage:
         self.outside = None if config is None else Outside.of(config)
         self.seed = seed
         if start is None:
-            start = START + Chance(seed)("start").randrange(SECOND)
+            start = START + _EARLIEST + Chance(seed)("start").randrange(_LATEST - _EARLIEST)
         self.world = World(seed, start, keep_trace)
         self.machines: dict[str, Machine] = {}  #: elsewhere, by address
         self.record = PeerRecord()
