@@ -245,13 +245,13 @@ class Files(Protocol):
     def stat(self, path: str) -> Stat:
         """stat(2)."""
 
-    def list(self, path: str) -> list[str]:
-        """The names in a directory, sorted."""
-
     def scan(self, path: str) -> list[str]:
         """The names in a directory as a file system in memory has them (readdir(3)): those that
         came last come first.
         """
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
 
     def mkdir(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Makes a directory with its parents; quiet where it exists."""

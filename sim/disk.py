@@ -345,19 +345,19 @@ class Disk:
 
     # -- directories --------------------------------------------------------------------------
 
-    def list(self, path: str) -> list[str]:
-        """The names in a directory, sorted."""
-        directory = self._directory(path)
-        if directory is None:
-            raise failure(errno.ENOTDIR if self.exists(path) else errno.ENOENT, path)
-        return directory.names()
-
     def scan(self, path: str) -> list[str]:
         """The names in a directory, the newest first."""
         directory = self._directory(path)
         if directory is None:
             raise failure(errno.ENOTDIR if self.exists(path) else errno.ENOENT, path)
         return directory.newest()
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
+        directory = self._directory(path)
+        if directory is None:
+            raise failure(errno.ENOTDIR if self.exists(path) else errno.ENOENT, path)
+        return directory.names()
 
     def mkdir(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Makes a directory with its parents; quiet where it exists.  Parents are root's."""
