@@ -65,6 +65,7 @@ from mta.smtpd.reset import abandon_message
 from mta.smtpd.server import Server, StandAlone
 from mta.smtpd.state import SMTPD_FLAG_HANGUP, Session
 from mta.system import Fatal, Panic, Stream, Wait
+from mta.tls.mgr import NO_MANAGER, TLS_MGR_SCACHE_SMTPD, tls_mgr_policy
 
 if TYPE_CHECKING:
     from mta.master.server import Process
@@ -84,6 +85,8 @@ class Smtpd(Program):
         """Serves a client."""
         if must_begin_anew(self.process):
             self.server = Server(self.process)
+        if NO_MANAGER in self.process.cache:
+            yield from tls_mgr_policy(self.process, TLS_MGR_SCACHE_SMTPD)
         passed = request if isinstance(request, PassedStream) else None
         stream = request.stream if isinstance(request, PassedStream) else request
         yield from smtpd_service(self.server, stream, passed)

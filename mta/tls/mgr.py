@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Entries and keys live for so long at least (TLS_SESSION_LIFEMIN, seconds).
 LIFEMIN = 120
+#: In the cache of a process that waits for a tlsmgr(8) that does not start.
+NO_MANAGER = "no tlsmgr"
 #: Names of caches.
 TLS_MGR_SCACHE_SMTPD = "smtpd"
 TLS_MGR_SCACHE_SMTP = "smtp"
@@ -113,6 +115,7 @@ def server_cache_policy(process: Process) -> CachePolicy:
         timeout: int = conf.smtpd_tls_session_cache_timeout
         database: str = conf.smtpd_tls_session_cache_database
     except ConfError:  # a tlsmgr(8) that does not start
+        process.cache[NO_MANAGER] = True
         return CachePolicy()
     timeout = max(timeout, LIFEMIN) if timeout > 0 else 0
     return CachePolicy(bool(timeout and database), timeout)

@@ -399,3 +399,10 @@ def test_other_processes_have_the_same_trace() -> None:
     ]  # fmt: skip
     assert len(hashes[0]) > 20
     assert len(set(hashes)) == 1
+
+
+def test_without_a_tlsmgr_that_starts_nobody_is_served() -> None:
+    world = lab("smtpd_tls_session_cache_timeout = 101d\n")
+    client = world.client(FROM).say("EHLO client.test", "QUIT")
+    assert client.transcript == ["* connected", "* no reply", "* closed by client"]
+    assert any("tlsmgr" in str(line) and "max 8640000" in str(line) for line in world.log)
