@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def open_backwards(process, name, open_flags, flags):
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An installed package with an entry point."""
     info = tmp_path / "backwards-1.0.dist-info"
     info.mkdir()
@@ -35,7 +36,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (tmp_path / "backwards_tables.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_TYPES", dict(registry._TYPES))
+    yield
+    registry._TYPES.pop("backwards", None)
 
 
 @pytest.mark.usefixtures("package")
