@@ -9,7 +9,8 @@ program's defaults, and the facts of its host.
 
 Every parameter is an attribute, evaluated when it is first read.  A bad value raises
 :class:`~mta.conf.errors.ConfError` then; :meth:`Conf.check_set` reads all that the program loads
-when it starts, so that a bad value kills it there, as in Postfix.
+when it starts, so that a bad value kills it there, as in Postfix.  What is met later kills the
+process (``die``) that meets it.
 
 ``$name`` is what the process knows by that name when it evaluates the text: what is set in
 ``main.cf`` or with ``-o``, and the defaults that the program has loaded before
@@ -20,7 +21,8 @@ all can be read too; then all names are known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from mta.conf import interfaces, startup
 from mta.conf.errors import ConfError, ConfPanic
@@ -40,6 +42,9 @@ from mta.conf.main_cf import MainCf
 from mta.conf.params import Parameters
 from mta.system import Interface
 from mta.util.mac_expand import MacError, compile_macro
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Parameters by their names.
 PARAMETERS: dict[str, Parameter[object]] = {
@@ -64,6 +69,21 @@ def _positions(program: str) -> dict[str, int]:
 
 
 _POSITIONS: dict[str, dict[str, int]] = {}
+
+
+def _deadly(method: Callable[Concatenate[Conf, P], T]) -> Callable[Concatenate[Conf, P], T]:
+    """A method that may meet a bad value: the process that asks dies of it."""
+
+    @wraps(method)
+    def asked(self: Conf, /, *args: P.args, **more: P.kwargs) -> T:
+        try:
+            return method(self, *args, **more)
+        except ConfError as error:
+            if self.die is None:
+                raise
+            self.die(error)
+
+    return asked
 
 
 class Conf(Parameters):
@@ -94,6 +114,8 @@ class Conf(Parameters):
         self.lmtp = program == "lmtp" if lmtp is None else lmtp
         if self.lmtp:
             self.program = "lmtp"
+        #: What a running process does about a value that it meets too late; else it is raised.
+        self.die: Callable[[ConfError], NoReturn] | None = None
         self.warnings: list[str] = []
         self.warn = warn if warn is not None else self.warnings.append
         #: What is set: by ``main.cf``, ``-o``, or the process itself; raw.
@@ -147,6 +169,7 @@ class Conf(Parameters):
         if "process_id" in self._stored:
             twin._forget()
         twin._process_id = process_id
+        twin.die = None
         twin.warnings = []
         twin.warn = warn
         return twin
@@ -192,22 +215,26 @@ class Conf(Parameters):
         value = self.lookup(name)
         return None if value is None else self.expand(value)
 
+    @_deadly
     def expand(self, text: str) -> str:
         """A text with all ``$name`` expanded, recursively (``mail_conf_eval``)."""
         if "$" not in text:
             return text
         return self._expand(text, self._latest)
 
+    @_deadly
     def expand_once(self, text: str) -> str:
         """A text with ``$name`` replaced by raw values (``mail_conf_eval_once``)."""
         return self._expand(text, self._latest, recursive=False)
 
+    @_deadly
     def expand_at(self, name: str, text: str) -> str:
         """A text expanded with what the process knows when it loads the parameter ``name``."""
         return self._expand(text, self._positions.get(name, _EVERYTHING))
 
     # Parameters with names made at run time.
 
+    @_deadly
     def service_int(
         self, service: str, suffix: str, default: int, min: int = 0, max: int = 0
     ) -> int:
@@ -217,6 +244,7 @@ class Conf(Parameters):
         number = default if text is None else convert_int(name, text)
         return check_number(name, number, min, max)
 
+    @_deadly
     def service_time(
         self, service: str, suffix: str, default: int, unit: str = "s", min: int = 0, max: int = 0
     ) -> int:
@@ -226,6 +254,7 @@ class Conf(Parameters):
         seconds = default if text is None else convert_time(name, text, unit)
         return check_time(name, seconds, min, max)
 
+    @_deadly
     def service_str(
         self, service: str, suffix: str, default: str, min: int = 0, max: int = 0
     ) -> str:
@@ -239,6 +268,7 @@ class Conf(Parameters):
             raise ConfError(f"bad string length {size} > {max}: {name} = {text}")
         return text
 
+    @_deadly
     def service_bool(self, service: str, suffix: str, default: bool) -> bool:
         """The switch ``<service><suffix>``, or the default (``get_mail_conf_bool``)."""
         name = service + suffix
@@ -336,6 +366,7 @@ class Conf(Parameters):
 
     # Evaluation.
 
+    @_deadly
     def evaluate(self, parameter: Parameter[object], own: bool = False) -> object:
         """The value of a parameter (what its attribute gives).
 

@@ -9,10 +9,11 @@ that speak to the outside (``smtpd``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 from weakref import ReferenceType
 
 from mta.conf.conf import Conf
+from mta.conf.errors import ConfError, ConfPanic
 from mta.lib.log import Log
 from mta.system import Fatal, Stream, System, Wait
 
@@ -49,8 +50,15 @@ class Process:
         self.conf = conf
         self.log = Log(master.system, tag, pid)
         self.log.conf = conf
+        conf.die = self._die
         self.cache: dict[Any, Any] = {}
         self._streams: list[ReferenceType[Stream]] = []
+
+    def _die(self, error: ConfError) -> NoReturn:
+        """A value of the configuration makes no sense."""
+        if isinstance(error, ConfPanic):
+            self.log.panic(error.text)
+        self.log.fatal(error.text)
 
     def call(self, service: str, request: Any) -> Wait[Any]:
         """Asks an internal service (by its name in master.cf) and waits for its reply.
