@@ -153,6 +153,11 @@ class Stream(Protocol):
         Whoever is on the other side of the door may hold us to it.
         """
 
+    def unveil(self) -> None:
+        """A handshake begins to read.  Before that, bytes of a handshake or of a cipher need not
+        be what they are: they make no sense to who expects text.
+        """
+
     def cover(self, cipher: Cipher) -> None:
         """From now on, what is read and written is plain text, and what travels is what the cipher
         makes of it.  What came and was not read yet is the cipher's.  Nothing may wait to be sent.

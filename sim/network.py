@@ -29,7 +29,7 @@ from sim.faults import (
     Unreachable,
 )
 from sim.link import Link, Tap
-from sim.streams import SimStream, stream_pair
+from sim.streams import SimStream
 from sim.trace import Trace, digest
 
 #: One-way latencies in microseconds.
@@ -73,6 +73,21 @@ def show(endpoint: Endpoint) -> str:
         return endpoint.path
     host, port = endpoint
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def stream_pair(
+    link: Link, client: tuple[Endpoint, Endpoint], server: tuple[Endpoint, Endpoint]
+) -> tuple[SimStream, SimStream]:
+    """Both ends of a connection: that of who connected, and that of who was connected to.
+
+    ``client`` and ``server`` are the local and remote endpoints as each of them sees it.
+    """
+    here = SimStream(link, 0, *client)
+    there = SimStream(link, 1, *server)
+    here._peer = there
+    there._peer = here
+    link.ends = (here, there)
+    return here, there
 
 
 class Listener:

@@ -22,6 +22,7 @@ not keep the world from being idle, but a segment on its way to it does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import shake_128
 from typing import Any
 from zlib import crc32
 
@@ -38,6 +39,8 @@ BROKEN = "Broken pipe"
 CLOSED = "Bad file descriptor"
 
 _LIMITLESS = 1 << 62
+#: So many bytes of a handshake (the headers of a record and of a ClientHello) are no chance.
+_HEADER = 11
 
 
 class SimStream:
@@ -49,8 +52,9 @@ class SimStream:
     __slots__ = (
         "__weakref__", "_alarm", "_broken", "_cipher", "_closed", "_data", "_deadline", "_engine",
         "_eof", "_error", "_in_flight", "_notice", "_out", "_peer", "_pos", "_reader", "_shut",
-        "_told", "_trace", "_want", "_want_line", "_write_alarm", "_write_timeout", "_writer",
-        "detour", "link", "local", "passive", "remote", "sent", "side",
+        "_told", "_trace", "_unveiled", "_veiled", "_want", "_want_line", "_write_alarm",
+        "_write_timeout", "_writer",
+        "detour", "link", "local", "passive", "remote", "sealing", "sent", "side",
     )  # fmt: skip
 
     def __init__(self, link: Link, side: int, local: Endpoint, remote: Endpoint) -> None:
@@ -83,6 +87,9 @@ class SimStream:
         self._cipher: Cipher | None = None
         self._broken = ""  # the cipher makes no sense of what came; why
         self._notice: Callable[[], None] | None = None
+        self.sealing = False  #: what this end sends is chance: a handshake, or ciphertext
+        self._unveiled = False  # this end knows what to do with such bytes
+        self._veiled: bytes | None = None  # what _data is in truth, where it is veiled
         self._told: tuple[int, int] | None = None  # size and digest of the text under ciphertext
 
     # -- reading ------------------------------------------------------------------------------
@@ -222,8 +229,25 @@ class SimStream:
     def write_sealed(self, data: bytes) -> None:
         """Buffers bytes of a handshake, which are chance: the trace tells nothing of them."""
         if data:
+            self.sealing = True
             self._told = self._told or (0, 0)
             self._out.append(data)
+
+    def unveil(self) -> None:
+        """From now on a handshake reads what comes, and gets it as it is."""
+        self._unveiled = True
+        if self._veiled is not None:
+            self._data, self._veiled = self._veiled, None
+
+    def _veil(self, data: bytes) -> bytes:
+        """What an end that expects no cipher reads of a cipher's bytes.  These are chance, even
+        for the same seed; what it reads is the same in every run, and begins as they do.
+        """
+        unread = self._data if self._veiled is None else self._veiled
+        self._veiled = unread[self._pos :] + data
+        start = b"" if self._pos < len(self._data) else data[:_HEADER]
+        name = f"{self.link.ident} {self.side} {len(unread)}"
+        return start + shake_128(name.encode()).digest(len(data) - len(start))
 
     def confide(self) -> None:
         """From now on nothing but what opens a session may go in the clear; see
@@ -235,6 +259,8 @@ class SimStream:
         """From now on, what is read and written is plain text, and the cipher is on the wire."""
         if self._out:
             raise RuntimeError(f"{self!r} is covered while output waits")
+        self.unveil()
+        self.sealing = True
         self._cipher = cipher
         came, self._data, self._pos = self._data[self._pos :], b"", 0
         self._data = self._decrypted(came)
@@ -407,6 +433,8 @@ class SimStream:
         elif not self._error and not self._eof and not self._broken:
             if self._cipher is not None:
                 data = self._decrypted(data)
+            elif self._peer.sealing and not self._unveiled:
+                data = self._veil(data)
             pos = self._pos
             if pos == len(self._data):
                 self._data = data
@@ -567,18 +595,3 @@ class SimStream:
 
     def __repr__(self) -> str:
         return f"<stream {self.link.ident} {self.local} - {self.remote}>"
-
-
-def stream_pair(
-    link: Link, client: tuple[Endpoint, Endpoint], server: tuple[Endpoint, Endpoint]
-) -> tuple[SimStream, SimStream]:
-    """Both ends of a connection: that of who connected, and that of who was connected to.
-
-    ``client`` and ``server`` are the local and remote endpoints as each of them sees it.
-    """
-    here = SimStream(link, 0, *client)
-    there = SimStream(link, 1, *server)
-    here._peer = there
-    there._peer = here
-    link.ends = (here, there)
-    return here, there

@@ -106,6 +106,7 @@ class PeerTls:
         """
         limit = self._now() + round(PATIENCE * 1_000_000)
         wire, done = b"", False
+        stream.unveil()
         hello: bytes | None = b"" if newest else None
         while not done:
             if hello is not None:

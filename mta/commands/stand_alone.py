@@ -76,6 +76,9 @@ class StandardStream:
     def confide(self) -> None:
         """There is nobody to confide in."""
 
+    def unveil(self) -> None:
+        """There is nothing that is veiled."""
+
     def cover(self, cipher: Cipher) -> None:
         """There is no TLS here: smtpd(8) does not offer STARTTLS."""
         raise NotImplementedError("TLS on standard input")

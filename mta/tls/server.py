@@ -302,6 +302,7 @@ class TlsServerEngine:
     ) -> Wait[TlsSession]:
         """The handshake itself.  Raises HandshakeFailed."""
         process, resumption = self.process, self._resumption
+        stream.unveil()
         try:
             hello, context, key = yield from resumption.choose(
                 stream, timeout, build, mask, namaddr, serverid

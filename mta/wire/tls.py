@@ -98,6 +98,7 @@ class TlsConnection:
         After it the stream is to be covered with this connection.  Raises HandshakeFailed.
         """
         limit = clock() + int(timeout * 1_000_000) if clock is not None and timeout else 0
+        stream.unveil()
         while True:
             done = False
             try:
