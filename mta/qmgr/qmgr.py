@@ -291,7 +291,8 @@ class QueueManager(Program):
                 self.drain()
                 if not found:
                     break
-                yield self.process.system.sleep(0)  # what has happened meanwhile comes first
+                if fed:
+                    yield self.process.system.sleep(0)  # what has happened meanwhile comes first
         finally:
             self.running = False
 
