@@ -51,6 +51,7 @@ class Tlsproxy(Program):
     """The process that encrypts for others."""
 
     kind = "multi"
+    events = True
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)

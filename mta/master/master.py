@@ -67,6 +67,7 @@ class Connection:
         """The request and its reply; the process is free again.  Raises Gone: it died."""
         try:
             program = self.worker.program
+            self.worker.uses += program.events
             if program.process.args:
                 program.check_arguments()
             reply = yield from program.serve(request)

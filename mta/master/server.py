@@ -112,6 +112,9 @@ class Program:
 
     #: ``single``: one client at a time; ``multi``: one process serves any number.
     kind: ClassVar[Literal["single", "multi"]] = "single"
+    #: Whether master hears that a client was taken before it has been served (event_server): then
+    #: a process that dies over a client was no bad start.
+    events: ClassVar[bool] = False
     #: Whether the service's clients are streams from outside, not typed requests.
     streams: ClassVar[bool] = False
     #: Whether its entry in master.cf may have arguments that are not options.

@@ -69,6 +69,7 @@ class Postscreen(Program):
 
     kind: ClassVar[Literal["single", "multi"]] = "multi"
     streams = True
+    events = True
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
