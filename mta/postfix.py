@@ -225,6 +225,7 @@ class Postfix:
             name in SILENT,
         )
         process.log.conf = process.conf
+        process.conf.warn = process.log.warning
         return (yield from run_command(cmd))
 
     def instance(self, config_dir: str) -> Postfix:

@@ -215,6 +215,15 @@ def main_cf_read(process: Process) -> None:
         process.log.warning(warning)
 
 
+#: With what commands end where something is fatal, other than 1 (msg_cleanup(3)).
+FATAL_STATUS = {
+    "mailq": EX_TEMPFAIL,
+    "newaliases": EX_TEMPFAIL,
+    "postlock": EX_TEMPFAIL,
+    "postqueue": EX_UNAVAILABLE,
+    "sendmail": EX_TEMPFAIL,
+}
+
 Run = Callable[[Command], Wait[int]]
 COMMANDS: dict[str, Run] = {}
 
@@ -238,5 +247,5 @@ def run_command(cmd: Command) -> Wait[CommandResult]:
     except Exit as end:
         status = int(end.args[0])
     except Fatal:
-        status = 1
+        status = FATAL_STATUS.get(cmd.name, 1)
     return CommandResult(status, "".join(cmd.output))
