@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sim.faults import Corrupt, Flood, Reset, Split, Stall
 from sim.peers.tls import Sabotage, TlsSpec
 from tests.tls.client_site import SECRET, Site
+from tests.tls.sabotages import oldest, sabotages
 
 DEST = "203.0.113.10"
 FAST = "smtp_starttls_timeout = 20s\nsmtp_helo_timeout = 20s\nmaximal_queue_lifetime = 20m\n"
@@ -56,30 +57,9 @@ def check(world: Site, level: str, tap: Any) -> None:
     assert world.lab.stage.restless == []
 
 
-def oldest(plan: Sabotage, version: Any) -> Any:
-    """The version to speak: TLS 1.3 has no renegotiation."""
-    return "TLSv1.2" if plan.deed == "renegotiate" else version
-
-
-def sabotages() -> Any:
-    harm = st.builds(
-        Sabotage,
-        deed=st.sampled_from(["close", "reset", "stall", "corrupt", "flood", "alert"]),
-        at=st.integers(0, 2500),
-        phase=st.sampled_from(["handshake", "session"]),
-        seconds=st.sampled_from([None, 1.0, 30.0]),
-        size=st.sampled_from([1, 100, 20_000]),
-        alert=st.integers(0, 120),
-    )
-    again = st.builds(
-        Sabotage, deed=st.just("renegotiate"), at=st.integers(0, 700), phase=st.just("session")
-    )
-    return st.one_of(harm, again)
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    plan=sabotages(),
+    plan=sabotages(2500),
     version=st.sampled_from(["TLSv1.2", "TLSv1.3"]),
     level=st.sampled_from((*LAX, *STRICT)),
     cached=st.booleans(),
